@@ -1,0 +1,58 @@
+import type { SandboxMetrics } from '../protocol/jobs.ts';
+
+/** What the runner needs of a container engine. docker.ts implements it; nothing else knows the engine. */
+export interface ContainerEngine {
+  /** What was found on this node, for the start-up report and heartbeats. Throws where sandboxes can't be run safely. */
+  prepare(): Promise<EngineReport>;
+  /** Makes and starts a hardened container whose main process is the agent. On failure nothing is left behind. */
+  start(request: ContainerRequest, signal: AbortSignal): Promise<Container>;
+  /** cpu and memory of a running container. */
+  resize(containerId: string, size: { cpus: number; memoryMiB: number }): Promise<void>;
+  pause(containerId: string): Promise<void>;
+  unpause(containerId: string): Promise<void>;
+  /** Kills and removes it with its writable layer. Missing is fine. Resolves once it is gone. */
+  remove(containerId: string): Promise<void>;
+  /** Every container that carries this installation's id. */
+  list(): Promise<Container[]>;
+  /** From the host's cgroup files and the storage watcher, never from inside. */
+  metrics(containerId: string): Promise<SandboxMetrics>;
+  /** Deaths, oom kills and disk limits passed, as they happen. Ends when aborted; throws if the engine goes away. */
+  events(signal: AbortSignal): AsyncIterable<ContainerEvent>;
+  /** Removes the network and firewall chains of this installation. Containers must be gone. */
+  dispose(): Promise<void>;
+}
+
+export interface ContainerRequest {
+  /** Random, fixed at start: names the container, its host-side directory and its labels. Not the sandbox's id. */
+  slot: string;
+  image: string;
+  network: 'on' | 'off';
+  cpus: number;
+  memoryMiB: number;
+  diskMiB: number;
+  /** Absolute host directory that holds the agent's listening socket; mounted read-only. Made by AgentHost. */
+  socketDir: string;
+}
+
+export interface Container {
+  id: string;
+  slot: string;
+  state: 'running' | 'paused' | 'exited';
+}
+
+export type ContainerEvent =
+  | { kind: 'exited'; containerId: string; exitCode: number }
+  | { kind: 'oom'; containerId: string }
+  | { kind: 'disk_limit'; containerId: string };
+
+export interface EngineReport {
+  engine: string;
+  runtime: 'runc' | 'runsc';
+  cgroupVersion: 1 | 2;
+  /** 'on' only where the deny rules are in place and were seen to hold. */
+  networks: ('on' | 'off')[];
+  userNamespaces: boolean;
+  diskLimit: 'quota' | 'watcher';
+  /** One sentence each: open risks, degraded features. */
+  notes: string[];
+}

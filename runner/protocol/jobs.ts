@@ -1,0 +1,146 @@
+import { z } from 'zod';
+import { channelId, requestId, sandboxId, tenantId } from './ids.ts';
+import { attachment, processInfo, processSpec } from './process.ts';
+import { fileCall, fileRead, fileWatch, fileWrite } from './files.ts';
+
+/** Where the answers go: one channel of one Broker shard's stream. The channel id is random and known to this runner only. */
+export const replyTo = z.object({ stream: z.string().min(1).max(128), channel: channelId });
+export type ReplyTo = z.infer<typeof replyTo>;
+
+const envelope = z.object({
+  sandboxId,
+  tenantId,
+  /** Counts placements and restores; a runner refuses another one than its own. */
+  epoch: z.int().min(1),
+  requestId,
+  reply: replyTo,
+});
+/** Of the exec queue: refused after `startByMs` (Redis TIME), so that nothing runs after its caller was told that it will not. */
+const execEnvelope = envelope.extend({ startByMs: z.int() });
+/** Of the lifecycle queue: `revision` orders a sandbox's jobs; a lower one than already seen is refused as stale. */
+const lifecycleEnvelope = envelope.extend({ revision: z.int().min(1) });
+
+/** A one-time meeting place of the client's bytes and the runner's: /internal/transfers/<id>. */
+export const transferId = z.string().regex(/^[0-9a-f]{64}$/);
+
+export const networkModes = ['on', 'off'] as const;
+export const deadlineModes = ['fixed', 'idle'] as const;
+
+export const sandboxSpec = z.object({
+  template: z.object({ name: z.string().min(1).max(128), image: z.string().min(1).max(256) }),
+  network: z.enum(networkModes),
+  cpus: z.number().min(0.1).max(64),
+  memoryMiB: z
+    .int()
+    .min(64)
+    .max(1024 * 1024),
+  env: z.record(z.string(), z.string()),
+  /** 'fixed': ttlMs from ready. 'idle': ttlMs from the last activity. */
+  deadlineMode: z.enum(deadlineModes),
+  ttlMs: z.int().min(1000),
+  /** How long it may stay paused. */
+  pausedTtlMs: z.int().min(1000),
+});
+export type SandboxSpec = z.infer<typeof sandboxSpec>;
+
+export const sandboxOutcome = z.object({
+  state: z.enum(['running', 'paused', 'ended']),
+  /** The runner's wall clock; null where none runs (ended). */
+  expiresAtMs: z.number().nullable(),
+  /** Create: whether a warm container was claimed. Pause: what became of the memory. */
+  warm: z.boolean().optional(),
+  memoryKept: z.boolean().optional(),
+  memoryFreed: z.boolean().optional(),
+});
+export type SandboxOutcome = z.infer<typeof sandboxOutcome>;
+
+export const sandboxMetrics = z.object({
+  atMs: z.number(),
+  cpus: z.number(),
+  /** CPU time used since the sandbox began, seconds. */
+  cpuSeconds: z.number().min(0),
+  /** Share of `cpus` used over the last sampling interval, 0–100. */
+  cpuUsedPercent: z.number().min(0),
+  memoryLimitBytes: z.int().min(0),
+  memoryUsedBytes: z.int().min(0),
+  memoryPeakBytes: z.int().min(0),
+  diskLimitBytes: z.int().min(0),
+  diskUsedBytes: z.int().min(0),
+  networkReceivedBytes: z.int().min(0),
+  networkSentBytes: z.int().min(0),
+  processes: z.int().min(0),
+});
+export type SandboxMetrics = z.infer<typeof sandboxMetrics>;
+
+/**
+ * Every job there is. `queue` tells the delivery: 'exec' jobs are handed over and never redelivered; 'lifecycle' jobs are held
+ * until done, serialised per sandbox, idempotent and redelivered. `result` is what the one `result` event carries; a job whose
+ * result is null answers by a stream of process or watch events instead (channel.ts).
+ */
+export const jobCatalog = {
+  'process.start': {
+    queue: 'exec',
+    data: execEnvelope.extend({ spec: processSpec, attach: attachment.nullable() }),
+    result: null,
+  },
+  'process.attach': {
+    queue: 'exec',
+    data: execEnvelope.extend({ processId: processSpec.shape.processId, attach: attachment }),
+    result: null,
+  },
+  'process.list': { queue: 'exec', data: execEnvelope, result: z.object({ processes: z.array(processInfo) }) },
+  'file.call': { queue: 'exec', data: execEnvelope.extend({ call: fileCall }), result: z.unknown() },
+  /** Answers `readHead` as result; then bytes as `data` events and `end` (no transfer, ≤ inlineBytes) or through the transfer. */
+  'file.read': {
+    queue: 'exec',
+    data: execEnvelope.extend({ read: fileRead, transferId: transferId.nullable() }),
+    result: null,
+  },
+  /** Bytes inline (contentBase64) or from the transfer, never both. Answers writeResult. */
+  'file.write': {
+    queue: 'exec',
+    data: execEnvelope.extend({
+      write: fileWrite,
+      contentBase64: z.string().nullable(),
+      transferId: transferId.nullable(),
+    }),
+    result: z.unknown(),
+  },
+  'file.watch': {
+    queue: 'exec',
+    data: execEnvelope.extend({ watch: fileWatch, creditBytes: z.int().min(0) }),
+    result: null,
+  },
+  'sandbox.metrics': { queue: 'exec', data: execEnvelope, result: sandboxMetrics },
+
+  'sandbox.create': {
+    queue: 'lifecycle',
+    data: lifecycleEnvelope.extend({ spec: sandboxSpec }),
+    result: sandboxOutcome,
+  },
+  /** SIGTERM to every process, SIGKILL and removal after graceMs. Accepted in every state, also for one that never came to be. */
+  'sandbox.kill': {
+    queue: 'lifecycle',
+    data: lifecycleEnvelope.extend({ graceMs: z.int().min(0).max(30_000) }),
+    result: sandboxOutcome,
+  },
+  'sandbox.pause': { queue: 'lifecycle', data: lifecycleEnvelope, result: sandboxOutcome },
+  'sandbox.resume': {
+    queue: 'lifecycle',
+    data: lifecycleEnvelope.extend({ ttlMs: z.int().min(1000) }),
+    result: sandboxOutcome,
+  },
+  /** ttlMs from now. onlyExtend: never shorten. */
+  'sandbox.deadline': {
+    queue: 'lifecycle',
+    data: lifecycleEnvelope.extend({ ttlMs: z.int().min(0), onlyExtend: z.boolean() }),
+    result: sandboxOutcome,
+  },
+} as const satisfies Record<string, { queue: 'exec' | 'lifecycle'; data: z.ZodType; result: z.ZodType | null }>;
+
+export type JobName = keyof typeof jobCatalog;
+export type JobData<N extends JobName> = z.infer<(typeof jobCatalog)[N]['data']>;
+export type ExecJobName = { [N in JobName]: (typeof jobCatalog)[N]['queue'] extends 'exec' ? N : never }[JobName];
+export type LifecycleJobName = Exclude<JobName, ExecJobName>;
+
+export const jobNames = Object.keys(jobCatalog) as JobName[];

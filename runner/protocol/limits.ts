@@ -1,0 +1,48 @@
+/**
+ * Bounds that both ends of the wire must agree on. A bound that only one side enforces lives with that side.
+ * Units are the last word of each name.
+ */
+export const limits = {
+  /** Payloads up to this size travel inside a job or an event; larger ones as two paired streams. */
+  inlineBytes: 256 * 1024,
+  /** The one exception to inlineBytes: a command string. */
+  commandBytes: 1024 * 1024,
+  argvCount: 4096,
+  envCount: 512,
+  envBytes: 256 * 1024,
+  pathBytes: 4096,
+  /** What the agent keeps of each process's output for readers that come late or come back. */
+  ringBytes: 1024 * 1024,
+  /** The largest data event; the agent splits what it reads. */
+  dataEventBytes: 64 * 1024,
+  /** Bytes a reader may be sent before it grants more. */
+  channelCreditBytes: 256 * 1024,
+  /** All of one Broker shard's channels together. */
+  shardCreditBytes: 32 * 1024 * 1024,
+  /** A foreground reader that grants nothing for this long is detached. */
+  creditStallMs: 30_000,
+  /** How long an ended process stays known, so that a late reader still gets its exit. */
+  endedProcessTtlMs: 30_000,
+  /** Silence after which an exited process's output counts as complete although a descendant holds the pipe. */
+  exitQuietMs: 100,
+  processesPerSandbox: 256,
+  /** Default and maximum of what one exec returns per output stream. */
+  execOutputDefaultBytes: 1024 * 1024,
+  execOutputMaxBytes: 16 * 1024 * 1024,
+  /** An exec-queue job older than this (Redis TIME) is refused: its caller has been told 503. */
+  startWithinMs: 5_000,
+  /** After a process's deadline the runner ends the call by itself, whatever the agent says. */
+  deadlineGraceMs: 2_000,
+  lifecycleJobMs: 60_000,
+  leaseMs: 15_000,
+  heartbeatMs: 5_000,
+  /** Streams in Redis expire when their reader is gone. */
+  streamTtlMs: 60_000,
+  streamRenewMs: 20_000,
+  listEntries: 10_000,
+  listDepth: 32,
+  watchesPerSandbox: 64,
+  uploadPartBytes: 64 * 1024 * 1024,
+  uploadParts: 10_000,
+  historyCommandBytes: 16 * 1024,
+} as const;

@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import { bootId, runnerId, sandboxId } from './ids.ts';
+import { limits } from './limits.ts';
+import { networkModes } from './jobs.ts';
+
+/** POST /internal/runners/join, with the join token as bearer. A runner that has joined before sends its id and secret again. */
+export const joinRequest = z.object({
+  name: z.string().min(1).max(128),
+  installationId: z.string().regex(/^[0-9a-f]{12}$/),
+  previous: z.object({ runnerId, secret: z.string().max(128) }).optional(),
+});
+export type JoinRequest = z.infer<typeof joinRequest>;
+export const joinAnswer = z.object({
+  runnerId,
+  /** Bearer for everything else under /internal. */
+  secret: z.string(),
+  /** A Redis user that can reach this runner's queues and streams only. */
+  redisUrl: z.string(),
+  cell: z.string(),
+});
+export type JoinAnswer = z.infer<typeof joinAnswer>;
+
+export const endReasons = ['killed', 'timeout', 'failed', 'oom', 'runner_lost', 'evicted'] as const;
+export type EndReason = (typeof endReasons)[number];
+
+/** A sandbox as its runner sees it. */
+export const observedSandbox = z.object({
+  sandboxId,
+  epoch: z.int().min(1),
+  revision: z.int().min(0),
+  state: z.enum(['creating', 'running', 'paused', 'ended']),
+  expiresAtMs: z.number().nullable(),
+  /** Only with state ended; repeated until acknowledged. */
+  endReason: z.enum(endReasons).optional(),
+  endedAtMs: z.number().optional(),
+});
+export type ObservedSandbox = z.infer<typeof observedSandbox>;
+
+export const execRecord = z.object({
+  processId: z.string(),
+  command: z.string().max(limits.historyCommandBytes),
+  startedAtMs: z.number(),
+  durationMs: z.number().nullable(),
+  exitCode: z.int().nullable(),
+  signal: z.string().nullable(),
+  reason: z.string(),
+});
+export type ExecRecord = z.infer<typeof execRecord>;
+
+/** POST /internal/runners/:id/heartbeat every heartbeatMs. */
+export const heartbeat = z.object({
+  boot: bootId,
+  /** Counts this boot's beats. */
+  sequence: z.int().min(0),
+  draining: z.boolean(),
+  region: z.string().max(64),
+  runtime: z.enum(['runc', 'runsc']),
+  checkpoint: z.enum(['none', 'freeze']),
+  cpus: z.number(),
+  memoryMiB: z.int(),
+  memoryAvailableMiB: z.int(),
+  diskAvailableMiB: z.int(),
+  sandboxLimit: z.int(),
+  /** Whether sandboxes with network on can be run: the deny rules are in place. */
+  networks: z.array(z.enum(networkModes)),
+  warm: z.array(z.object({ template: z.string(), network: z.enum(networkModes), count: z.int().min(0) })).max(256),
+  sandboxes: z.array(observedSandbox).max(4096),
+  history: z.array(z.object({ sandboxId, records: z.array(execRecord).max(200) })).max(200),
+});
+export type Heartbeat = z.infer<typeof heartbeat>;
+
+export const heartbeatAnswer = z.object({
+  /** Ended sandboxes whose end is now on record: the runner may forget them (tombstones apart). */
+  recorded: z.array(z.object({ sandboxId, epoch: z.int() })),
+  /** To be removed: the state of record says that they should not be there. */
+  kill: z.array(z.object({ sandboxId, epoch: z.int(), revision: z.int() })),
+  /** What the warm pool should hold. */
+  pool: z.array(
+    z.object({
+      template: z.string(),
+      image: z.string(),
+      network: z.enum(networkModes),
+      count: z.int().min(0).max(256),
+    }),
+  ),
+});
+export type HeartbeatAnswer = z.infer<typeof heartbeatAnswer>;
