@@ -1,0 +1,12 @@
+/** The values that rows hold. Persisted, observed and public states are mapped in worker/core/sandbox-state.ts, nowhere else. */
+export const persistedStates = ['creating', 'running', 'paused', 'ended'] as const;
+export type PersistedState = (typeof persistedStates)[number];
+
+export const openJobs = ['create', 'kill', 'pause', 'resume', 'deadline'] as const;
+export type OpenJob = (typeof openJobs)[number];
+
+export const scopes = ['read', 'write', 'admin'] as const;
+export type Scope = (typeof scopes)[number];
+
+export const eventKinds = ['created', 'running', 'paused', 'resumed', 'deadline', 'ended', 'metadata'] as const;
+export type EventKind = (typeof eventKinds)[number];

@@ -1,0 +1,128 @@
+import type { CellDb, DirectoryDb } from '../../db/client.ts';
+import type { Scope } from '../../db/enums.ts';
+import type { Tenant } from '../../db/directory.ts';
+import type { ControlCommand, OutEvent } from '../../runner/protocol/channel.ts';
+import type { JobData, LifecycleJobName, SandboxMetrics, SandboxOutcome } from '../../runner/protocol/jobs.ts';
+import type { Attachment, ProcessExit, ProcessInfo, ProcessSpec } from '../../runner/protocol/process.ts';
+import type {
+  FileInput,
+  FileOperation,
+  FileOutput,
+  FileRead,
+  FileWatch,
+  FileWrite,
+  ReadHead,
+  WriteResult,
+} from '../../runner/protocol/files.ts';
+
+/** What every verb gets: who calls, when, and the world it may touch. One per request. */
+export interface Context {
+  requestId: string;
+  actor: Actor;
+  /** Unix milliseconds. */
+  now(): number;
+  directory: DirectoryDb;
+  cell: CellDb;
+  broker: Broker;
+  fleet: Fleet;
+  /** This deployment's cell, two hex digits: byte 0 of each new sandbox id. */
+  cellId: string;
+  /** Runs on after the answer (waitUntil); its failures are logged. */
+  after(work: Promise<unknown>): void;
+  signal: AbortSignal;
+}
+
+export interface Actor {
+  /** The deployment's administrator (admin key from configuration) has no tenant of its own. */
+  kind: 'key' | 'admin';
+  tenant: Tenant;
+  keyId: string;
+  scopes: readonly Scope[];
+}
+
+/** Addresses a sandbox for its tenant. Another tenant's id is answered exactly as a missing one. */
+export interface SandboxRef {
+  tenantId: string;
+  sandboxId: string;
+  requestId: string;
+}
+
+/** Where a sandbox is, as its shard caches it. Stored only if its revision is not older than the last invalidation. */
+export interface Route {
+  tenantId: string;
+  runnerId: string | null;
+  epoch: number;
+  revision: number;
+  state: 'creating' | 'running' | 'paused' | 'ended';
+  deadlineMode: 'fixed' | 'idle';
+}
+
+export interface ExecResult {
+  processId: string;
+  stdout: Uint8Array;
+  stderr: Uint8Array;
+  exit: ProcessExit;
+}
+
+/** Ordered, ends after exit / end / error. Cancelling it detaches; the process lives on. */
+export type EventStream = ReadableStream<StreamEvent>;
+export type StreamEvent = OutEvent & { bytes?: Uint8Array };
+
+/**
+ * The way to runners. Implemented over the Broker Durable Objects. Rejects with ServiceError: not_started (did not and will not run),
+ * runner_lost (may have run), stream_lost, sandbox_ended, sandbox_not_running, not_found, rate_limited, or what the runner answered.
+ */
+export interface Broker {
+  /** Delivers a lifecycle job and waits until it is done. The caller has written its revision to the state of record before. */
+  lifecycle<N extends LifecycleJobName>(
+    name: N,
+    runnerId: string,
+    data: Omit<JobData<N>, 'reply'>,
+    timeoutMs: number,
+  ): Promise<SandboxOutcome>;
+  /** After a lifecycle change is on record. An older revision than what the shard knows is ignored. */
+  setRoute(sandboxId: string, route: Route): Promise<void>;
+
+  /** Runs to its end and collects the output (spec.outputLimitBytes per stream). */
+  exec(ref: SandboxRef, spec: ProcessSpec): Promise<ExecResult>;
+  /** Starts a process; with `attach` its events follow, without the stream ends after `started`. Re-attaches by itself over a lost shard. */
+  start(ref: SandboxRef, spec: ProcessSpec, attach: Attachment | null): Promise<EventStream>;
+  attach(ref: SandboxRef, processId: string, attach: Attachment): Promise<EventStream>;
+  control(ref: SandboxRef, processId: string, command: ControlCommand, bytes?: Uint8Array): Promise<void>;
+  processes(ref: SandboxRef): Promise<ProcessInfo[]>;
+  metrics(ref: SandboxRef): Promise<SandboxMetrics>;
+
+  file<O extends FileOperation>(ref: SandboxRef, operation: O, input: FileInput<O>): Promise<FileOutput<O>>;
+  /** The body fails, never just ends, if it was cut. Inline up to inlineBytes, else through a paired stream. */
+  readFile(ref: SandboxRef, read: FileRead): Promise<{ head: ReadHead; body: ReadableStream<Uint8Array> }>;
+  /** contentBytes: null when the length is not known. A body that fails leaves the target as it was. */
+  writeFile(
+    ref: SandboxRef,
+    write: FileWrite,
+    body: ReadableStream<Uint8Array> | null,
+    contentBytes: number | null,
+  ): Promise<WriteResult>;
+  watch(ref: SandboxRef, watch: FileWatch): Promise<EventStream>;
+
+  /** Redis answers. */
+  healthy(): Promise<boolean>;
+  /** Takes one request from the key's token bucket; false when it is empty. Leased in slices, so mostly without a round trip. */
+  takeRequest(keyId: string, requestsPerSecond: number): Promise<boolean>;
+}
+
+export interface PlacementRequest {
+  template: string;
+  network: 'on' | 'off';
+  cpus: number;
+  memoryMiB: number;
+  /** Runners that refused this sandbox already. */
+  exclude: readonly string[];
+}
+
+export interface Fleet {
+  /** Chooses and reserves; null when no node fits now. A reservation lapses by itself after 60 s or with the next heartbeat that shows the sandbox. */
+  place(sandboxId: string, request: PlacementRequest): Promise<{ runnerId: string } | null>;
+  release(sandboxId: string): Promise<void>;
+  /** Runners that are online now. */
+  summary(): Promise<{ online: number; unreachable: number; networks: ('on' | 'off')[]; warm: number }>;
+}

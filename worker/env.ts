@@ -1,0 +1,57 @@
+import { z } from 'zod';
+import type { Broker } from './durable/broker/broker.ts';
+import type { Fleet } from './durable/fleet.ts';
+import type { Transfer } from './durable/transfer.ts';
+
+/** Bindings and variables as wrangler.toml declares them. */
+export interface Env {
+  BROKER: DurableObjectNamespace<Broker>;
+  FLEET: DurableObjectNamespace<Fleet>;
+  TRANSFER: DurableObjectNamespace<Transfer>;
+  DIRECTORY_DB: D1Database;
+  CELL_DB: D1Database;
+  ARTIFACTS: R2Bucket;
+  DEPLOYMENT: string;
+  PUBLIC_URL: string;
+  CELL: string;
+  BROKER_COUNT: string;
+  REDIS_URL: string;
+  KEY_PEPPER: string;
+  ADMIN_API_KEY: string;
+  RUNNER_JOIN_TOKEN: string;
+}
+
+const secret = z.string().min(32, 'at least 32 characters');
+
+const settings = z.object({
+  /** 'local' is the embedded default. */
+  DEPLOYMENT: z.enum(['local', 'production']),
+  PUBLIC_URL: z.url(),
+  CELL: z.string().regex(/^[0-9a-f]{2}$/),
+  BROKER_COUNT: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(256)
+    .refine((count) => (count & (count - 1)) === 0, 'a power of two'),
+  /** redis:// or rediss://, an administrator: it makes a user for each runner. */
+  REDIS_URL: z.string().regex(/^rediss?:\/\//),
+  KEY_PEPPER: secret,
+  ADMIN_API_KEY: secret,
+  RUNNER_JOIN_TOKEN: secret,
+});
+export type Settings = z.infer<typeof settings>;
+
+let parsed: { env: Env; settings: Settings } | undefined;
+
+/** Once per isolate. Throws, naming the variable but never its value. */
+export const settingsOf = (env: Env): Settings => {
+  if (parsed?.env === env) return parsed.settings;
+  const result = settings.safeParse(env);
+  if (!result.success) {
+    const problems = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+    throw new Error(`The worker's configuration is wrong. ${problems.join('; ')}`);
+  }
+  parsed = { env, settings: result.data };
+  return result.data;
+};
