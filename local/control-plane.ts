@@ -1,0 +1,121 @@
+/** The worker's real bundle in workerd, with local D1, R2 and Durable Objects. */
+import { appendFileSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from 'miniflare';
+import { bundleWorker, type WorkerBundle } from './bundle.ts';
+import type { Progress } from './command.ts';
+import { applyMigrations } from './migrations.ts';
+import { projectRoot } from './project.ts';
+
+export interface ControlPlaneOptions {
+  dataDir: string;
+  /** The addresses that the worker listens on. */
+  hosts: readonly string[];
+  port: number;
+  /** Vars and secrets; they outrank those of wrangler.toml. */
+  vars: Record<string, string>;
+  progress: Progress;
+}
+
+export interface ControlPlane {
+  /** Ends workerd; open requests are cut. */
+  stop(): Promise<void>;
+  /** Starts it again with the same state, port and secrets. */
+  start(): Promise<void>;
+}
+
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const bundle = await bundleWorker(options.progress);
+  const hosts = (await hasIPv6Loopback()) ? options.hosts : options.hosts.filter((host) => host !== '::1');
+  const state = join(options.dataDir, 'state');
+  await mkdir(state, { recursive: true, mode: 0o700 });
+  process.env['MINIFLARE_WORKERD_PATH'] = join(projectRoot, 'local/workerd.sh');
+  let miniflare: Miniflare | undefined;
+  const stop = async () => {
+    const running = miniflare;
+    miniflare = undefined;
+    await running?.dispose();
+  };
+  const start = async () => {
+    if (miniflare) return;
+    await migrate(bundle, state, options);
+    miniflare = new Miniflare(describeWorker(bundle, state, options, hosts));
+    await miniflare.ready;
+  };
+  await start();
+  return { stop, start };
+}
+
+/** Before the worker serves: a workerd without its sockets applies what is missing. */
+async function migrate(bundle: WorkerBundle, state: string, options: ControlPlaneOptions): Promise<void> {
+  const miniflare = new Miniflare(describeWorker(bundle, state, options, []));
+  try {
+    for (const { binding, migrationsDir } of bundle.config.d1Databases) {
+      const database = await miniflare.getD1Database(binding);
+      const names = await applyMigrations(database, join(projectRoot, migrationsDir));
+      if (names.length > 0) options.progress(`applied to ${binding}: ${names.join(', ')}`);
+    }
+  } finally {
+    await miniflare.dispose();
+  }
+}
+
+function describeWorker(bundle: WorkerBundle, state: string, options: ControlPlaneOptions, hosts: readonly string[]) {
+  const { config, script } = bundle;
+  const root = join(projectRoot, 'node_modules/.cache/glovebox');
+  return convertV4MiniflareOptions({
+    name: config.name,
+    modulesRoot: root,
+    modules: [{ type: 'ESModule', path: join(root, 'index.js'), contents: script }],
+    compatibilityDate: config.compatibilityDate,
+    compatibilityFlags: config.compatibilityFlags,
+    bindings: { ...config.vars, ...options.vars },
+    d1Databases: Object.fromEntries(config.d1Databases.map(({ binding, id }) => [binding, id])),
+    r2Buckets: Object.fromEntries(config.r2Buckets.map(({ binding, name }) => [binding, name])),
+    durableObjects: Object.fromEntries(
+      config.durableObjects.map(({ binding, className }) => [binding, { className, useSQLite: true }]),
+    ),
+    // Miniflare's own socket serves R2 objects without a key and believes any CF-Connecting-IP, so it gets a random
+    // loopback port that nobody is told of; clients reach the worker directly.
+    host: '127.0.0.1',
+    port: 0,
+    unsafeDirectSockets: hosts.map((host) => ({ host, port: options.port })),
+    resourcePersistencePath: state,
+    unsafeRuntimeEnv: { GLOVEBOX_WORKERD: workerdPath() },
+    telemetry: { enabled: false },
+    cf: false,
+    log: new FileLog(join(options.dataDir, 'control-plane.log')),
+    handleStructuredLogs: ({ level, message }) => {
+      appendLine(join(options.dataDir, 'control-plane.log'), `${level} ${message}`);
+    },
+  });
+}
+
+function appendLine(path: string, line: string): void {
+  appendFileSync(path, `${new Date().toISOString()} ${line}\n`, { mode: 0o600 });
+}
+
+class FileLog extends Log {
+  readonly #path: string;
+
+  constructor(path: string) {
+    super(LogLevel.WARN);
+    this.#path = path;
+  }
+
+  protected override log(message: string): void {
+    appendLine(this.#path, message);
+  }
+}
+
+function workerdPath(): string {
+  // workerd's package exports the path of the platform's binary; Miniflare would take the same.
+  return (createRequire(createRequire(import.meta.url).resolve('miniflare'))('workerd') as { default: string }).default;
+}
+
+async function hasIPv6Loopback(): Promise<boolean> {
+  const addresses = await readFile('/proc/net/if_inet6', 'utf8').catch(() => '');
+  return addresses.includes('00000000000000000000000000000001');
+}
