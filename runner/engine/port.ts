@@ -12,12 +12,16 @@ export interface ContainerEngine {
   unpause(containerId: string): Promise<void>;
   /** Kills and removes it with its writable layer. Missing is fine. Resolves once it is gone. */
   remove(containerId: string): Promise<void>;
+  /** How a container ended; undefined while it runs or when it is gone. For a create whose agent never dialled in. */
+  findExit(containerId: string): Promise<ContainerExit | undefined>;
   /** Every container that carries this installation's id. */
   list(): Promise<Container[]>;
   /** From the host's cgroup files and the storage watcher, never from inside. */
   metrics(containerId: string): Promise<SandboxMetrics>;
   /** Deaths, oom kills and disk limits passed, as they happen. Ends when aborted; throws if the engine goes away. */
   events(signal: AbortSignal): AsyncIterable<ContainerEvent>;
+  /** Stops this process's timers and leaves containers, network and rules in place, for a runner that will adopt them. */
+  close(): Promise<void>;
   /** Removes the network and firewall chains of this installation. Containers must be gone. */
   dispose(): Promise<void>;
 }
@@ -32,6 +36,16 @@ export interface ContainerRequest {
   diskMiB: number;
   /** Absolute host directory that holds the agent's listening socket; mounted read-only. Made by AgentHost. */
   socketDir: string;
+  /** Whether the template offers sudo. Without it no program in the sandbox can gain privileges (no-new-privileges). */
+  sudo: boolean;
+}
+
+/** Why a container is no longer there to talk to. */
+export interface ContainerExit {
+  exitCode: number;
+  oomKilled: boolean;
+  /** One sentence for the caller when the image itself looks unable to run the agent; null when it died of something else. */
+  unsupported: string | null;
 }
 
 export interface Container {

@@ -1,0 +1,180 @@
+import { randomBytes } from 'node:crypto';
+import type { CreateOptions, HostOptions } from './docker-client.ts';
+import type { ContainerRequest } from './port.ts';
+import { seccompProfile } from './seccomp.ts';
+
+/** The agent's program on the host and how it is started inside. */
+export interface AgentFolder {
+  /** Absolute host directory, mounted read-only. */
+  folder: string;
+  entrypoint: string[];
+  /** Where the folder appears in the container. */
+  mountPath: string;
+}
+
+export interface SpecContext {
+  installationId: string;
+  agent: AgentFolder;
+  /** Where ContainerRequest.socketDir appears in the container. */
+  socketMount: string;
+  /** undefined: the engine's own forwarder asks the node's loopback resolver. */
+  resolver: string | undefined;
+  /** Whether the storage driver enforces a size. */
+  diskQuota: boolean;
+}
+
+export const installationLabel = 'glovebox.installation';
+export const slotLabel = 'glovebox.slot';
+export const diskLabel = 'glovebox.disk-mib';
+export const networkName = (installationId: string): string => `gbx-${installationId}`;
+export const containerName = (installationId: string, slot: string): string => `gbx-${installationId}-${slot}`;
+
+/** What a sandbox's root may do beyond a plain user, each with what breaks without it. Everything else is dropped. */
+const capabilities = {
+  CHOWN: 'dpkg and tar give files to their owners',
+  DAC_OVERRIDE: "root writes into the user's directories, apt into those of _apt",
+  FOWNER: 'dpkg sets modes and times on files of other owners',
+  FSETID: 'set-id bits survive the chown of an unpacked file (sudo, su, passwd)',
+  KILL: "the agent and sudo signal the user's processes",
+  SETGID: 'switching to the user; sudo, su, apt’s _apt',
+  SETUID: 'switching to the user; sudo, su, apt’s _apt',
+  NET_BIND_SERVICE: 'servers on ports below 1024, in the sandbox’s own network',
+  SYS_CHROOT: 'services that confine themselves (sshd), dpkg --root',
+} as const;
+/** Only with sudo, which refuses to go on when it can't write its audit record. */
+const sudoCapabilities = { AUDIT_WRITE: 'sudo and su write an audit record' } as const;
+
+export const pidsLimit = 512;
+/** Under the engine's own hard limit wherever we looked; enough for 10,000 connections. */
+const openFilesLimit = 16_384;
+const sharedMemoryBytes = 64 * 1024 * 1024;
+const mib = 1024 * 1024;
+
+/** Proc and sys paths that tell of the node or reach into it. The engine's own list is replaced by this one, so it is in here. */
+const maskedPaths = [
+  '/proc/acpi',
+  '/proc/asound',
+  '/proc/cmdline',
+  '/proc/diskstats',
+  '/proc/interrupts',
+  '/proc/iomem',
+  '/proc/kallsyms',
+  '/proc/kcore',
+  '/proc/key-users',
+  '/proc/keys',
+  '/proc/kmsg',
+  '/proc/latency_stats',
+  '/proc/modules',
+  '/proc/partitions',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/proc/swaps',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+  '/sys/class/dmi',
+  '/sys/devices/virtual/dmi',
+  '/sys/devices/virtual/powercap',
+  '/sys/firmware',
+  '/sys/fs/selinux',
+];
+const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+
+const seccomp = seccompProfile();
+
+/** A request as the engine's create options: every limit of docs/architecture's security baseline that is a setting. */
+export function containerSpec(context: SpecContext, request: ContainerRequest): CreateOptions {
+  const { installationId, agent } = context;
+  const hostname = randomBytes(6).toString('hex');
+  return {
+    name: containerName(installationId, request.slot),
+    Image: request.image,
+    Entrypoint: agent.entrypoint,
+    Cmd: [],
+    User: '0:0',
+    WorkingDir: '/',
+    Hostname: hostname,
+    AttachStdin: false,
+    AttachStdout: false,
+    AttachStderr: false,
+    Tty: false,
+    Healthcheck: { Test: ['NONE'] },
+    Labels: {
+      [installationLabel]: installationId,
+      [slotLabel]: request.slot,
+      [diskLabel]: String(request.diskMiB),
+    },
+    HostConfig: {
+      ...privileges(request),
+      ...resources(context, request),
+      ...network(context, request, hostname),
+      Mounts: [mount(agent.folder, agent.mountPath), mount(request.socketDir, context.socketMount)],
+      MaskedPaths: maskedPaths,
+      ReadonlyPaths: readonlyPaths,
+      LogConfig: { Type: 'none', Config: {} },
+      RestartPolicy: { Name: 'no' },
+      Init: false,
+    },
+  };
+}
+
+function privileges(request: ContainerRequest): HostOptions {
+  return {
+    Privileged: false,
+    CapDrop: ['ALL'],
+    CapAdd: [...Object.keys(capabilities), ...(request.sudo ? Object.keys(sudoCapabilities) : [])],
+    SecurityOpt: [`seccomp=${seccomp}`, ...(request.sudo ? [] : ['no-new-privileges'])],
+    IpcMode: 'private',
+    PidMode: '',
+    UTSMode: '',
+    CgroupnsMode: 'private',
+  };
+}
+
+function resources(context: SpecContext, request: ContainerRequest): HostOptions {
+  return {
+    ...sizeLimits(request),
+    PidsLimit: pidsLimit,
+    ShmSize: sharedMemoryBytes,
+    Ulimits: [
+      { Name: 'nofile', Soft: openFilesLimit, Hard: openFilesLimit },
+      { Name: 'core', Soft: 0, Hard: 0 },
+      // The disk watcher looks every second or so; this stops a single file on the spot (SIGXFSZ, EFBIG).
+      { Name: 'fsize', Soft: request.diskMiB * mib, Hard: request.diskMiB * mib },
+    ],
+    ...(context.diskQuota ? { StorageOpt: { size: `${request.diskMiB}M` } } : {}),
+  };
+}
+
+/** Also what a running container is updated with. Swap counts as memory: MemorySwap is the sum of both. */
+export function sizeLimits(size: { cpus: number; memoryMiB: number }): {
+  NanoCpus: number;
+  Memory: number;
+  MemorySwap: number;
+} {
+  return {
+    NanoCpus: Math.round(size.cpus * 1e9),
+    Memory: size.memoryMiB * mib,
+    MemorySwap: size.memoryMiB * mib,
+  };
+}
+
+function network(context: SpecContext, request: ContainerRequest, hostname: string): HostOptions {
+  // '.' keeps the node's search domains out.
+  const names = { DnsSearch: ['.'], DnsOptions: ['ndots:0'] };
+  if (request.network === 'off') {
+    // Nothing answers at 127.0.0.1, so lookups fail at once, and the node's resolver isn't told. The engine itself writes the
+    // host name into /etc/hosts only with a network; sudo looks it up.
+    return { ...names, NetworkMode: 'none', Dns: ['127.0.0.1'], ExtraHosts: [`${hostname}:127.0.0.1`] };
+  }
+  return {
+    ...names,
+    NetworkMode: networkName(context.installationId),
+    Sysctls: { 'net.ipv6.conf.all.disable_ipv6': '1', 'net.ipv6.conf.default.disable_ipv6': '1' },
+    // The one address in a private range that the firewall lets through.
+    ...(context.resolver === undefined ? {} : { Dns: [context.resolver] }),
+  };
+}
+
+function mount(source: string, target: string): NonNullable<HostOptions['Mounts']>[number] {
+  return { Type: 'bind', Source: source, Target: target, ReadOnly: true, BindOptions: { Propagation: 'rprivate' } };
+}

@@ -1,0 +1,39 @@
+import Docker from 'dockerode';
+
+export type DockerClient = Docker;
+/** What the published types lack. */
+export type HostOptions = Docker.HostConfig & { CgroupnsMode?: 'private' | 'host' };
+export type CreateOptions = Docker.ContainerCreateOptions & { HostConfig: HostOptions };
+
+/** Longer than any call that the runner makes takes; a call that hangs is an engine that is gone. */
+const callTimeoutMs = 60_000;
+
+/** A client for one engine behind a unix socket. Calls fail after a minute without an answer. */
+export function connectDocker(socketPath: string): DockerClient {
+  return new Docker({ socketPath, timeout: callTimeoutMs });
+}
+
+/** The same without a deadline, for the event stream: silence is its normal state. */
+export function connectDockerForEvents(socketPath: string): DockerClient {
+  return new Docker({ socketPath });
+}
+
+/** The path in a DOCKER_HOST value. Throws for tcp and ssh: sandboxes' sockets and cgroups are read on the engine's own host. */
+export function dockerSocketPath(dockerHost: string | undefined): string {
+  if (dockerHost === undefined || dockerHost === '') return '/var/run/docker.sock';
+  const match = /^unix:\/\/(\/.+)$/.exec(dockerHost);
+  if (match?.[1] === undefined) {
+    throw new Error(`DOCKER_HOST must be a unix socket on this machine (unix:///path), not ${dockerHost}`);
+  }
+  return match[1];
+}
+
+/** The HTTP status that the engine answered with, or undefined when it did not answer. */
+export function engineStatus(error: unknown): number | undefined {
+  if (typeof error !== 'object' || error === null || !('statusCode' in error)) return undefined;
+  return typeof error.statusCode === 'number' ? error.statusCode : undefined;
+}
+
+export function engineMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,196 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { RunnerError } from '../protocol/errors.ts';
+import type { SandboxMetrics } from '../protocol/jobs.ts';
+import { containerName, containerSpec, installationLabel, sizeLimits, slotLabel } from './container-spec.ts';
+import type { AgentFolder, SpecContext } from './container-spec.ts';
+import { connectDocker, engineMessage, engineStatus, type DockerClient } from './docker-client.ts';
+import { diagnoseExit } from './exit-diagnosis.ts';
+import { readNodeFacts, type EngineInfo, type NodeFacts } from './node-facts.ts';
+import type {
+  Container,
+  ContainerEngine,
+  ContainerEvent,
+  ContainerExit,
+  ContainerRequest,
+  EngineReport,
+} from './port.ts';
+
+export interface DockerEngineOptions {
+  /** A unix socket's path; see dockerSocketPath for DOCKER_HOST. */
+  socketPath: string;
+  /** 12 lowercase hex. Everything made on the engine carries it, and nothing without it is ever touched. */
+  installationId: string;
+  agent: AgentFolder;
+  /** Where the directory of the agent's socket appears in the container. */
+  socketMount: string;
+  /** The one address in a denied range that may be reached, on port 53. Default: the node's own first resolver. */
+  resolver?: string;
+  /** Addresses, networks or address:port pairs denied beside the private ranges: Redis, the control plane's internal port. */
+  denyAddresses?: string[];
+  log: (message: string, fields?: Record<string, unknown>) => void;
+}
+
+const removeTimeoutMs = 30_000;
+const removePollMs = 50;
+
+/** The engine on this machine. Call prepare() first; close() or dispose() at the end. */
+export function createDockerEngine(options: DockerEngineOptions): ContainerEngine {
+  if (!/^[0-9a-f]{12}$/.test(options.installationId)) throw new Error('installationId must be 12 lowercase hex digits');
+  return new DockerEngine(options);
+}
+
+class DockerEngine implements ContainerEngine {
+  readonly #options: DockerEngineOptions;
+  readonly #docker: DockerClient;
+  /** Made by this process but not started yet: list() must not show them as ended. */
+  readonly #starting = new Set<string>();
+
+  #facts: NodeFacts | undefined;
+
+  constructor(options: DockerEngineOptions) {
+    this.#options = options;
+    this.#docker = connectDocker(options.socketPath);
+  }
+
+  async prepare(): Promise<EngineReport> {
+    const info: unknown = await this.#docker.info();
+    this.#facts = await readNodeFacts(info as EngineInfo);
+    const { engine, cgroupVersion, userNamespaces, diskLimit, notes } = this.#facts;
+    return { engine, runtime: 'runc', cgroupVersion, networks: ['off'], userNamespaces, diskLimit, notes };
+  }
+
+  async start(request: ContainerRequest, signal: AbortSignal): Promise<Container> {
+    signal.throwIfAborted();
+    const name = containerName(this.#options.installationId, request.slot);
+    if (this.#starting.has(name)) throw new RunnerError('engine_failed', 'The container name is in use.');
+    this.#starting.add(name);
+    try {
+      return await this.#createAndStart(request, signal);
+    } finally {
+      this.#starting.delete(name);
+    }
+  }
+
+  async #createAndStart(request: ContainerRequest, signal: AbortSignal): Promise<Container> {
+    const spec = containerSpec(this.#specContext(), request);
+    const container = await this.#docker.createContainer(spec).catch((cause: unknown) => {
+      throw createFailure(cause, request.image);
+    });
+    try {
+      signal.throwIfAborted();
+      await container.start();
+      signal.throwIfAborted();
+      return { id: container.id, slot: request.slot, state: 'running' };
+    } catch (cause) {
+      await this.remove(container.id);
+      if (signal.aborted) throw signal.reason;
+      throw startFailure(cause);
+    }
+  }
+
+  async resize(containerId: string, size: { cpus: number; memoryMiB: number }): Promise<void> {
+    await this.#act('resize', () => this.#docker.getContainer(containerId).update(sizeLimits(size)));
+  }
+
+  async pause(containerId: string): Promise<void> {
+    await this.#act('pause', () => this.#docker.getContainer(containerId).pause(), /already paused/i);
+  }
+
+  async unpause(containerId: string): Promise<void> {
+    await this.#act('unpause', () => this.#docker.getContainer(containerId).unpause(), /not paused/i);
+  }
+
+  async remove(containerId: string): Promise<void> {
+    const deadline = performance.now() + removeTimeoutMs;
+    const container = this.#docker.getContainer(containerId);
+    for (;;) {
+      const failure = await container.remove({ force: true, v: true }).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      if (failure === undefined || engineStatus(failure) === 404) return;
+      // 409: another removal is under way. 500: a mount is still busy. Both pass by themselves.
+      const passing = engineStatus(failure) === 409 || engineStatus(failure) === 500;
+      if (!passing || performance.now() > deadline) {
+        throw new RunnerError('engine_failed', 'The container engine could not remove a container.', {
+          cause: failure,
+        });
+      }
+      await delay(removePollMs);
+    }
+  }
+
+  async findExit(containerId: string): Promise<ContainerExit | undefined> {
+    const found = await this.#docker
+      .getContainer(containerId)
+      .inspect()
+      .catch((error: unknown) => {
+        if (engineStatus(error) === 404) return undefined;
+        throw new RunnerError('engine_failed', 'The container engine did not answer.', { cause: error });
+      });
+    if (found === undefined || found.State.Running) return undefined;
+    const exit = { exitCode: found.State.ExitCode, oomKilled: found.State.OOMKilled };
+    return { ...exit, unsupported: diagnoseExit({ ...exit, startError: found.State.Error }) };
+  }
+
+  async list(): Promise<Container[]> {
+    const filters = { label: [`${installationLabel}=${this.#options.installationId}`] };
+    const found = await this.#docker.listContainers({ all: true, filters }).catch((cause: unknown) => {
+      throw new RunnerError('engine_failed', 'The container engine did not answer.', { cause });
+    });
+    return found
+      .filter((entry) => !entry.Names.some((name) => this.#starting.has(name.slice(1))))
+      .map((entry) => ({ id: entry.Id, slot: entry.Labels[slotLabel] ?? '', state: containerState(entry.State) }));
+  }
+
+  metrics(_containerId: string): Promise<SandboxMetrics> {
+    return Promise.reject(new RunnerError('engine_failed', 'Metrics are not there yet.'));
+  }
+
+  async *events(_signal: AbortSignal): AsyncIterable<ContainerEvent> {}
+
+  async close(): Promise<void> {}
+
+  async dispose(): Promise<void> {}
+
+  #specContext(): SpecContext {
+    return {
+      installationId: this.#options.installationId,
+      agent: this.#options.agent,
+      socketMount: this.#options.socketMount,
+      resolver: undefined,
+      diskQuota: this.#facts?.diskLimit === 'quota',
+    };
+  }
+
+  /** `harmless`: an answer that says that there was nothing to do. */
+  async #act(what: string, call: () => Promise<unknown>, harmless?: RegExp): Promise<void> {
+    try {
+      await call();
+    } catch (cause) {
+      if (harmless?.test(engineMessage(cause)) === true) return;
+      if (engineStatus(cause) === 404)
+        throw new RunnerError('sandbox_not_running', 'The container is gone.', { cause });
+      throw new RunnerError('engine_failed', `The container engine failed to ${what} a container.`, { cause });
+    }
+  }
+}
+
+function containerState(state: string): Container['state'] {
+  return state === 'running' || state === 'paused' ? state : 'exited';
+}
+
+function createFailure(cause: unknown, image: string): RunnerError {
+  const status = engineStatus(cause);
+  if (status === 404) {
+    return new RunnerError('template_unavailable', `The image ${image} is not on this node.`, { cause });
+  }
+  if (status === 409) return new RunnerError('engine_failed', 'The container name is in use.', { cause });
+  return new RunnerError('engine_failed', 'The container engine could not create a container.', { cause });
+}
+
+function startFailure(cause: unknown): RunnerError {
+  const unsupported = diagnoseExit({ exitCode: 0, oomKilled: false, startError: engineMessage(cause) });
+  if (unsupported !== null) return new RunnerError('image_unsupported', unsupported, { cause });
+  return new RunnerError('engine_failed', 'The container engine could not start a container.', { cause });
+}

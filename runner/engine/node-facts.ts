@@ -1,0 +1,71 @@
+import { readFile } from 'node:fs/promises';
+
+/** What of the engine's own description matters here. */
+export interface EngineInfo {
+  ServerVersion?: string;
+  OSType?: string;
+  Driver?: string;
+  DriverStatus?: [string, string][] | null;
+  DockerRootDir?: string;
+  CgroupVersion?: string;
+  SecurityOptions?: string[];
+  DefaultRuntime?: string;
+  Runtimes?: Record<string, unknown>;
+}
+
+export interface NodeFacts {
+  engine: string;
+  cgroupVersion: 1 | 2;
+  userNamespaces: boolean;
+  diskLimit: 'quota' | 'watcher';
+  dataRoot: string;
+  notes: string[];
+}
+
+/** Throws where a sandbox's limits could not be enforced. */
+export async function readNodeFacts(info: EngineInfo): Promise<NodeFacts> {
+  if (info.OSType !== 'linux')
+    throw new Error(`the container engine runs on ${info.OSType ?? 'nothing known'}, not Linux`);
+  const security = info.SecurityOptions ?? [];
+  if (!security.some((option) => option.startsWith('name=seccomp'))) {
+    throw new Error('the container engine has no seccomp; sandboxes need its system-call filter');
+  }
+  if (info.Runtimes?.['runc'] === undefined) throw new Error('the container engine has no runtime named runc');
+  const dataRoot = info.DockerRootDir ?? '/var/lib/docker';
+  const userNamespaces = security.some((option) => option.startsWith('name=userns'));
+  const diskLimit = hasDiskQuota(info, await readFile('/proc/self/mounts', 'utf8'), dataRoot) ? 'quota' : 'watcher';
+  const notes: string[] = [];
+  if (!userNamespaces) {
+    notes.push(
+      'User-namespace remapping is off: root in a sandbox is the uid 0 of the node, held by capabilities and seccomp.',
+    );
+  }
+  if (diskLimit === 'watcher') {
+    notes.push(
+      `The storage driver ${info.Driver ?? 'unknown'} has no quota here: disk limits are enforced by measuring, so a sandbox can ` +
+        'pass its limit for a few seconds before it is ended.',
+    );
+  }
+  return {
+    engine: `Docker ${info.ServerVersion ?? 'unknown'}`,
+    cgroupVersion: info.CgroupVersion === '2' ? 2 : 1,
+    userNamespaces,
+    diskLimit,
+    dataRoot,
+    notes,
+  };
+}
+
+/** overlay2 takes a size only on xfs mounted with project quotas; it is the one combination that was designed for. */
+export function hasDiskQuota(info: EngineInfo, mounts: string, dataRoot: string): boolean {
+  if (info.Driver !== 'overlay2') return false;
+  const holding = mounts
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([, point]) => point !== undefined && (point === '/' || `${dataRoot}/`.startsWith(`${point}/`)))
+    .reduce<string[]>((best, entry) => ((entry[1] ?? '').length >= (best[1] ?? '').length ? entry : best), []);
+  const [, , type, mountOptions] = holding;
+  return (
+    type === 'xfs' && (mountOptions ?? '').split(',').some((option) => option === 'prjquota' || option === 'pquota')
+  );
+}
