@@ -116,7 +116,8 @@ const retryable: Partial<Record<ErrorCode, number>> = { not_started: 1, unavaila
 
 export const errorFromRunner = (fault: RunnerFault): ServiceError => {
   const code = fromRunner[fault.code];
-  const message = code === 'internal' ? 'The runner failed to do this. The request id identifies it in the logs.' : fault.message;
+  const message =
+    code === 'internal' ? 'The runner failed to do this. The request id identifies it in the logs.' : fault.message;
   const retryAfterSeconds = retryable[code];
   return new ServiceError(code, message, {
     cause: fault,

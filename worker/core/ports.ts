@@ -1,6 +1,8 @@
 import type { CellDb, DirectoryDb } from '../../db/client.ts';
 import type { Scope } from '../../db/enums.ts';
 import type { Tenant } from '../../db/directory.ts';
+import type { Keyring } from './keys/keyring.ts';
+import type { TemplateCatalog } from './templates/template-catalog.ts';
 import type { ControlCommand, OutEvent } from '../../runner/protocol/channel.ts';
 import type { JobData, LifecycleJobName, SandboxMetrics, SandboxOutcome } from '../../runner/protocol/jobs.ts';
 import type { Attachment, ProcessExit, ProcessInfo, ProcessSpec } from '../../runner/protocol/process.ts';
@@ -15,29 +17,39 @@ import type {
   WriteResult,
 } from '../../runner/protocol/files.ts';
 
-/** What every verb gets: who calls, when, and the world it may touch. One per request. */
-export interface Context {
-  requestId: string;
-  actor: Actor;
-  /** Unix milliseconds. */
-  now(): number;
+/** What lives as long as the isolate. */
+export interface Services {
   directory: DirectoryDb;
   cell: CellDb;
   broker: Broker;
   fleet: Fleet;
+  keyring: Keyring;
+  templates: TemplateCatalog;
   /** This deployment's cell, two hex digits: byte 0 of each new sandbox id. */
   cellId: string;
+  /** Unix milliseconds. */
+  now(): number;
+}
+
+/** What the verbs of the deployment's administrator get, who has no tenant of its own. One per request. */
+export interface AdminContext extends Services {
+  requestId: string;
   /** Runs on after the answer (waitUntil); its failures are logged. */
   after(work: Promise<unknown>): void;
   signal: AbortSignal;
 }
 
+/** What every other verb gets: who calls, when, and the world it may touch. */
+export interface Context extends AdminContext {
+  actor: Actor;
+}
+
+/** The holder of a tenant's key. */
 export interface Actor {
-  /** The deployment's administrator (admin key from configuration) has no tenant of its own. */
-  kind: 'key' | 'admin';
   tenant: Tenant;
   keyId: string;
   scopes: readonly Scope[];
+  keyExpiresAtMs: number | null;
 }
 
 /** Addresses a sandbox for its tenant. Another tenant's id is answered exactly as a missing one. */

@@ -1,0 +1,42 @@
+import type { Context as HonoContext } from 'hono';
+import { ServiceError } from '../core/errors.ts';
+import type { AdminContext, Context, SandboxRef } from '../core/ports.ts';
+import { requireSandboxId } from '../core/sandboxes/sandbox-not-found.ts';
+import type { AppEnv } from './app-env.ts';
+
+type Handled = HonoContext<AppEnv>;
+
+const afterOf = (c: Handled) => (work: Promise<unknown>) => {
+  const { requestId, log } = c.var;
+  const watched = work.catch((error: unknown) => {
+    log({ level: 'error', requestId, message: 'work after the answer failed', error: String(error) });
+  });
+  c.executionCtx.waitUntil(watched);
+};
+
+/** For routes without a tenant: the administrator's, health. */
+export const adminContextOf = (c: Handled): AdminContext => ({
+  ...c.var.services,
+  requestId: c.var.requestId,
+  signal: c.req.raw.signal,
+  after: afterOf(c),
+});
+
+/** What a tenant's verb gets. */
+export const contextOf = (c: Handled): Context => {
+  const { actor } = c.var;
+  if (!actor) {
+    throw new ServiceError(
+      'permission_denied',
+      "The admin key manages tenants and their keys; use one of a tenant's keys here.",
+    );
+  }
+  return { ...adminContextOf(c), actor };
+};
+
+/** Addresses the path's sandbox on the hot path: no database. A malformed id is answered as a missing one. */
+export const sandboxRefOf = (c: Handled, ctx: Context): SandboxRef => ({
+  tenantId: ctx.actor.tenant.id,
+  sandboxId: requireSandboxId(c.req.param('sandboxId') ?? ''),
+  requestId: ctx.requestId,
+});

@@ -1,0 +1,60 @@
+import { registerHealth } from './api/health.ts';
+import { newApp, type App, type Log } from './api/app-env.ts';
+import { allowedMethods } from './api/allowed-methods.ts';
+import { renderError } from './api/render-error.ts';
+import { routeTable } from './contract/route-table.ts';
+import { ServiceError } from './core/errors.ts';
+import type { Services } from './core/ports.ts';
+import { adminKey, tenantKey } from './middleware/authenticate.ts';
+import { boundedJsonBody } from './middleware/json-body.ts';
+import { knownHost } from './middleware/known-host.ts';
+import { requestLog } from './middleware/request-log.ts';
+import { securityHeaders } from './middleware/security-headers.ts';
+
+/** Of every JSON route. A command string may have 1 MiB; JSON may need two bytes for one. */
+const jsonBodyMaxBytes = 2 * 1024 * 1024 + 64 * 1024;
+
+export interface AppDeps {
+  services: Services;
+  adminApiKey: string;
+  /** Whose host names are answered: null for any (in production the edge decides), else loopback and this URL's. */
+  localPublicUrl: string | null;
+  log: Log;
+}
+
+/** The HTTP surface. Nothing here knows workerd: what it needs comes in as ports. */
+export const createApp = (deps: AppDeps): App => {
+  const app = newApp();
+  app.use(requestLog(deps.log));
+  app.use(securityHeaders);
+  app.use(async (c, next) => {
+    c.set('services', deps.services);
+    await next();
+  });
+  if (deps.localPublicUrl !== null) app.use(knownHost(deps.localPublicUrl));
+
+  const admin = adminKey(deps.adminApiKey);
+  app.use('/v1/*', (c, next) => (/^\/v1\/tenants(\/|$)/.test(c.req.path) ? admin(c, next) : tenantKey(c, next)));
+  for (const route of routeTable) {
+    const body = route.request?.body;
+    if (!body || !('application/json' in body.content)) continue;
+    const path = route.path.replaceAll(/\{(.+?)\}/g, ':$1');
+    app.on(route.method.toUpperCase(), path, boundedJsonBody(body.required === true, jsonBodyMaxBytes));
+  }
+
+  registerHealth(app);
+
+  app.notFound((c) => {
+    const allowed = allowedMethods(c.req.path);
+    if (allowed.length === 0) {
+      return renderError(
+        new ServiceError('not_found', 'There is no such route; GET /openapi.json lists those there are.'),
+        c,
+      );
+    }
+    c.header('allow', allowed.join(', '));
+    return renderError(new ServiceError('method_not_allowed', `This path takes ${allowed.join(', ')}.`), c);
+  });
+  app.onError(renderError);
+  return app;
+};

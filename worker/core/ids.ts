@@ -1,0 +1,28 @@
+import { sandboxId } from '../../runner/protocol/ids.ts';
+
+const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+
+const randomHex = (bytes: number): string => hex(crypto.getRandomValues(new Uint8Array(bytes)));
+
+/** 32 hex, a UUIDv4 without hyphens: byte 0 is the cell, byte 1 the Broker shard, 106 bits are random. */
+export const newSandboxId = (cellId: string): string => {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const text = hex(bytes);
+  const variant = ((Number.parseInt(text.charAt(16), 16) & 0x3) | 0x8).toString(16);
+  return `${cellId}${text.slice(2, 12)}4${text.slice(13, 16)}${variant}${text.slice(17)}`;
+};
+
+export const isSandboxId = (id: string): boolean => sandboxId.safeParse(id).success;
+
+export const cellOf = (id: string): string => id.slice(0, 2);
+/** 0–255: which logical Broker shard answers for the sandbox. */
+export const shardOf = (id: string): number => Number.parseInt(id.slice(2, 4), 16);
+
+export const newTenantId = (): string => `ten_${randomHex(12)}`;
+export const newKeyId = (): string => `key_${randomHex(12)}`;
+/** Chosen at the edge, so that a repeated delivery is recognised. */
+export const newProcessId = (): string => randomHex(16);
+/** One change of one row: `last_op`. */
+export const newOperationId = (): string => randomHex(16);
+/** 160 random bits: the part of a key that identifies it under any prefix. */
+export const newKeyBody = (): string => randomHex(20);

@@ -1,0 +1,46 @@
+import type { ProcessSpec } from '../../../runner/protocol/process.ts';
+import { encodeBase64 } from '../base64.ts';
+
+/** What a caller asks for, whichever transport it came by. Bounds were checked there; the runner checks the protocol's again. */
+export interface CommandInput {
+  /** A shell string or an argv. */
+  command: string | readonly string[];
+  /** Read the profile files; shell strings only. */
+  login: boolean;
+  cwd?: string | undefined;
+  env: Readonly<Record<string, string>>;
+  user: string;
+  /** Text is written as UTF-8. */
+  stdin?: string | { base64: string } | undefined;
+  timeoutMs?: number | undefined;
+  outputLimitBytes?: number | undefined;
+}
+
+export interface ProcessInput extends CommandInput {
+  /** Standard input stays open after `stdin` was written. */
+  stdinOpen: boolean;
+  pty?: { cols: number; rows: number } | undefined;
+  tag?: string | undefined;
+}
+
+const base64Of = (stdin: NonNullable<CommandInput['stdin']>): string =>
+  typeof stdin === 'string' ? encodeBase64(new TextEncoder().encode(stdin)) : stdin.base64;
+
+/** Gives the process its id, so that a repeated delivery is recognised. */
+export const processSpecOf = (input: ProcessInput): ProcessSpec => ({
+  processId: crypto.randomUUID().replaceAll('-', ''),
+  command:
+    typeof input.command === 'string'
+      ? { kind: 'shell', script: input.command, login: input.login }
+      : { kind: 'argv', argv: [...input.command] },
+  env: { ...input.env },
+  user: input.user,
+  stdin: input.stdin !== undefined || input.stdinOpen ? 'pipe' : 'null',
+  stdinEnds: !input.stdinOpen,
+  ...(input.cwd === undefined ? {} : { cwd: input.cwd }),
+  ...(input.stdin === undefined ? {} : { stdinBase64: base64Of(input.stdin) }),
+  ...(input.pty === undefined ? {} : { pty: input.pty }),
+  ...(input.timeoutMs === undefined ? {} : { timeoutMs: input.timeoutMs }),
+  ...(input.outputLimitBytes === undefined ? {} : { outputLimitBytes: input.outputLimitBytes }),
+  ...(input.tag === undefined ? {} : { tag: input.tag }),
+});

@@ -1,0 +1,29 @@
+import { asc } from 'drizzle-orm';
+import { templates, type Template } from '../../../db/directory.ts';
+import type { DirectoryDb } from '../../../db/client.ts';
+import { ServiceError } from '../errors.ts';
+
+const cachedForMs = 30_000;
+
+/** The templates, read at most every cachedForMs: every create looks one up. */
+export class TemplateCatalog {
+  #templates: readonly Template[] = [];
+  #readAtMs = Number.NEGATIVE_INFINITY;
+
+  async list(directory: DirectoryDb, nowMs: number): Promise<readonly Template[]> {
+    if (nowMs - this.#readAtMs >= cachedForMs) {
+      this.#templates = await directory.select().from(templates).orderBy(asc(templates.name));
+      this.#readAtMs = nowMs;
+    }
+    return this.#templates;
+  }
+
+  async get(directory: DirectoryDb, name: string, nowMs: number): Promise<Template> {
+    const known = await this.list(directory, nowMs);
+    const template = known.find((candidate) => candidate.name === name);
+    if (template) return template;
+    throw new ServiceError('invalid_argument', 'There is no such template. GET /v1/templates lists those there are.', {
+      issues: [{ path: 'template', message: 'unknown template' }],
+    });
+  }
+}

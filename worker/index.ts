@@ -1,0 +1,61 @@
+import { createBroker } from './adapters/broker.ts';
+import { createFleet, pokeFleet } from './adapters/fleet.ts';
+import type { App, Log } from './api/app-env.ts';
+import { createApp } from './app.ts';
+import { Keyring } from './core/keys/keyring.ts';
+import { TemplateCatalog } from './core/templates/template-catalog.ts';
+import { openCell, openDirectory } from '../db/client.ts';
+import { settingsOf, type Env } from './env.ts';
+import { createInternalApp } from './internal/app.ts';
+
+export { Broker } from './durable/broker/broker.ts';
+export { Fleet } from './durable/fleet.ts';
+export { Transfer } from './durable/transfer.ts';
+
+const log: Log = (entry) => {
+  // oxlint-disable-next-line no-console -- the runtime's log is the console
+  console.log(JSON.stringify(entry));
+};
+
+interface Surfaces {
+  env: Env;
+  api: App;
+  internal: { fetch(request: Request, env: Env, ctx: ExecutionContext): Response | Promise<Response> };
+}
+
+let surfaces: Surfaces | undefined;
+
+/** Once per isolate: none of it holds what belongs to a request. */
+const surfacesOf = (env: Env): Surfaces => {
+  if (surfaces?.env === env) return surfaces;
+  const settings = settingsOf(env);
+  const api = createApp({
+    services: {
+      directory: openDirectory(env.DIRECTORY_DB),
+      cell: openCell(env.CELL_DB),
+      broker: createBroker(env, settings),
+      fleet: createFleet(env, settings),
+      keyring: new Keyring(settings.KEY_PEPPER),
+      templates: new TemplateCatalog(),
+      cellId: settings.CELL,
+      now: () => Date.now(),
+    },
+    adminApiKey: settings.ADMIN_API_KEY,
+    localPublicUrl: settings.DEPLOYMENT === 'local' ? settings.PUBLIC_URL : null,
+    log,
+  });
+  surfaces = { env, api, internal: createInternalApp(env, settings) };
+  return surfaces;
+};
+
+export default {
+  fetch(request, env, ctx) {
+    const { api, internal } = surfacesOf(env);
+    const isInternal = new URL(request.url).pathname.startsWith('/internal/');
+    return isInternal ? internal.fetch(request, env, ctx) : api.fetch(request, env, ctx);
+  },
+  /** Fleet sweeps by its own alarms; this makes sure that it has been awake. */
+  async scheduled(_controller, env) {
+    await pokeFleet(env, settingsOf(env));
+  },
+} satisfies ExportedHandler<Env>;

@@ -1,0 +1,49 @@
+import type { Context as HonoContext, MiddlewareHandler } from 'hono';
+import type { AppEnv } from '../api/app-env.ts';
+import { adminContextOf } from '../api/context.ts';
+import { ServiceError } from '../core/errors.ts';
+import { authenticate, requireScope } from '../core/keys/authenticate.ts';
+import { isAdminKey } from '../core/keys/is-admin-key.ts';
+
+const bearer = /^Bearer +(\S+)$/i;
+
+const credentialOf = (c: HonoContext<AppEnv>): string => {
+  const header = c.req.header('authorization');
+  const credential = header === undefined ? c.req.header('x-api-key') : bearer.exec(header)?.[1];
+  if (credential === undefined || credential === '') {
+    throw new ServiceError(
+      'unauthenticated',
+      'An API key is needed: Authorization: Bearer <key>, or X-API-Key: <key>.',
+    );
+  }
+  return credential;
+};
+
+/** A tenant's key: known, with the scope that the method needs, and within its rate. */
+export const tenantKey: MiddlewareHandler<AppEnv> = async (c, next) => {
+  const ctx = adminContextOf(c);
+  const actor = await authenticate(ctx, credentialOf(c));
+  c.set('actor', actor);
+  if (!(await ctx.broker.takeRequest(actor.keyId, actor.tenant.requestsPerSecond))) {
+    throw new ServiceError(
+      'rate_limited',
+      `This key may make ${actor.tenant.requestsPerSecond} requests a second; wait a second and try again.`,
+      { retryAfterSeconds: 1 },
+    );
+  }
+  requireScope(actor, c.req.method === 'GET' || c.req.method === 'HEAD' ? 'read' : 'write');
+  await next();
+};
+
+/** The administrator's routes: only the admin key from configuration. */
+export const adminKey =
+  (adminApiKey: string): MiddlewareHandler<AppEnv> =>
+  async (c, next) => {
+    const credential = credentialOf(c);
+    if (!(await isAdminKey(credential, adminApiKey))) {
+      // A tenant's valid key is told that it lacks the right; anything else that it is no key.
+      await authenticate(adminContextOf(c), credential);
+      throw new ServiceError('permission_denied', 'Only the admin key may manage tenants.');
+    }
+    await next();
+  };
