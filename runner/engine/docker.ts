@@ -5,6 +5,7 @@ import { containerName, containerSpec, installationLabel, sizeLimits, slotLabel 
 import type { AgentFolder, SpecContext } from './container-spec.ts';
 import { connectDocker, engineMessage, engineStatus, type DockerClient } from './docker-client.ts';
 import { diagnoseExit } from './exit-diagnosis.ts';
+import { nodeResolver, removeNetwork, SandboxNetwork } from './network.ts';
 import { readNodeFacts, type EngineInfo, type NodeFacts } from './node-facts.ts';
 import type {
   Container,
@@ -46,6 +47,8 @@ class DockerEngine implements ContainerEngine {
   readonly #starting = new Set<string>();
 
   #facts: NodeFacts | undefined;
+  #network: SandboxNetwork | undefined;
+  #resolver: string | undefined;
 
   constructor(options: DockerEngineOptions) {
     this.#options = options;
@@ -55,12 +58,30 @@ class DockerEngine implements ContainerEngine {
   async prepare(): Promise<EngineReport> {
     const info: unknown = await this.#docker.info();
     this.#facts = await readNodeFacts(info as EngineInfo);
-    const { engine, cgroupVersion, userNamespaces, diskLimit, notes } = this.#facts;
-    return { engine, runtime: 'runc', cgroupVersion, networks: ['off'], userNamespaces, diskLimit, notes };
+    const { engine, cgroupVersion, userNamespaces, diskLimit } = this.#facts;
+    const notes = [...this.#facts.notes];
+    this.#resolver = this.#options.resolver ?? (await nodeResolver());
+    this.#network ??= new SandboxNetwork(this.#docker, {
+      installationId: this.#options.installationId,
+      resolver: this.#resolver,
+      denyAddresses: this.#options.denyAddresses ?? [],
+      log: this.#options.log,
+    });
+    await this.#network.prepare().catch((cause: unknown) => {
+      notes.push(`Sandboxes have no network here: the deny rules could not be put in place (${engineMessage(cause)}).`);
+    });
+    const networks: EngineReport['networks'] = this.#network.safe ? ['on', 'off'] : ['off'];
+    return { engine, runtime: 'runc', cgroupVersion, networks, userNamespaces, diskLimit, notes };
   }
 
   async start(request: ContainerRequest, signal: AbortSignal): Promise<Container> {
     signal.throwIfAborted();
+    if (request.network === 'on' && this.#network?.safe !== true) {
+      throw new RunnerError(
+        'engine_failed',
+        'Sandboxes can have no network on this node now; create it with network off.',
+      );
+    }
     const name = containerName(this.#options.installationId, request.slot);
     if (this.#starting.has(name)) throw new RunnerError('engine_failed', 'The container name is in use.');
     this.#starting.add(name);
@@ -149,16 +170,21 @@ class DockerEngine implements ContainerEngine {
 
   async *events(_signal: AbortSignal): AsyncIterable<ContainerEvent> {}
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    await this.#network?.close();
+  }
 
-  async dispose(): Promise<void> {}
+  async dispose(): Promise<void> {
+    await this.close();
+    await removeNetwork(this.#docker, this.#options.installationId);
+  }
 
   #specContext(): SpecContext {
     return {
       installationId: this.#options.installationId,
       agent: this.#options.agent,
       socketMount: this.#options.socketMount,
-      resolver: undefined,
+      resolver: this.#resolver,
       diskQuota: this.#facts?.diskLimit === 'quota',
     };
   }

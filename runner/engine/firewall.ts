@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { applyScript, findFault, removeScript, type Family, type FirewallPlan } from './firewall-rules.ts';
+
+const commandTimeoutMs = 10_000;
+const savedBytesMax = 32 * 1024 * 1024;
+/** Seconds that a restore waits for another program's lock on the tables. */
+const lockWaitSeconds = 5;
+const families: readonly Family[] = ['ipv4', 'ipv6'];
+const programs = { ipv4: 'iptables', ipv6: 'ip6tables' } as const;
+
+/** Puts the rules in place, or back in place, and reads them back. Throws when they did not come to be. */
+export async function applyFirewall(plan: FirewallPlan): Promise<void> {
+  for (const family of families) {
+    await restore(family, applyScript(plan, family, await save(family)));
+  }
+  const fault = await findFirewallFault(plan);
+  if (fault !== undefined) throw new Error(`the firewall rules did not hold: ${fault}`);
+}
+
+/** Why the rules are not in force; undefined when they are. Throws when they can't be read. */
+export async function findFirewallFault(plan: FirewallPlan): Promise<string | undefined> {
+  for (const family of families) {
+    const fault = findFault(plan, family, await save(family));
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+/** Removes every chain of the installation and what leads there. Fine when there is none, or no iptables at all. */
+export async function removeFirewall(installationId: string): Promise<void> {
+  for (const family of families) {
+    const saved = await save(family).catch((error: unknown) => {
+      if (isMissingProgram(error)) return '';
+      throw error;
+    });
+    const script = removeScript(installationId, saved);
+    if (script !== undefined) await restore(family, script);
+  }
+}
+
+function save(family: Family): Promise<string> {
+  return run(`${programs[family]}-save`, []);
+}
+
+async function restore(family: Family, script: string): Promise<void> {
+  await run(`${programs[family]}-restore`, ['--noflush', '--wait', String(lockWaitSeconds)], script);
+}
+
+async function run(program: string, args: string[], input = ''): Promise<string> {
+  const child = spawn(program, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    signal: AbortSignal.timeout(commandTimeoutMs),
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+  });
+  const chunks: Buffer[] = [];
+  const complaints: Buffer[] = [];
+  let bytes = 0;
+  child.stdout.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= savedBytesMax) chunks.push(chunk);
+  });
+  child.stderr.on('data', (chunk: Buffer) => complaints.length < 64 && complaints.push(chunk));
+  child.stdin.on('error', () => undefined); // It ended before it read all; its exit code tells.
+  child.stdin.end(input);
+  const [code] = (await once(child, 'close')) as [number | null];
+  if (code !== 0) throw new Error(`${program} ended with ${code}: ${Buffer.concat(complaints).toString().trim()}`);
+  if (bytes > savedBytesMax) throw new Error(`${program} printed more than ${savedBytesMax} bytes`);
+  return Buffer.concat(chunks).toString();
+}
+
+function isMissingProgram(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}

@@ -1,0 +1,150 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { isIPv4 } from 'node:net';
+import { installationLabel, networkName } from './container-spec.ts';
+import { engineStatus, type DockerClient } from './docker-client.ts';
+import { applyFirewall, findFirewallFault, removeFirewall } from './firewall.ts';
+import { parseDenyAddress, type FirewallPlan } from './firewall-rules.ts';
+
+/** How long a flushed or outranked filter table may stay so; the security table holds meanwhile. */
+const guardIntervalMs = 5_000;
+const interfaceUp = 0x1;
+
+export interface SandboxNetworkOptions {
+  installationId: string;
+  resolver: string | undefined;
+  denyAddresses: string[];
+  log: (message: string, fields?: Record<string, unknown>) => void;
+}
+
+/** The bridge of the sandboxes with network on, and the rules without which it must not carry a packet. */
+export class SandboxNetwork {
+  readonly #docker: DockerClient;
+  readonly #options: SandboxNetworkOptions;
+  readonly #plan: FirewallPlan;
+  #guard: NodeJS.Timeout | undefined;
+  #checking: Promise<void> | undefined;
+  #safe = false;
+
+  constructor(docker: DockerClient, options: SandboxNetworkOptions) {
+    this.#docker = docker;
+    this.#options = options;
+    this.#plan = {
+      installationId: options.installationId,
+      bridge: bridgeName(options.installationId),
+      resolvers: options.resolver === undefined ? [] : [options.resolver],
+      deny: options.denyAddresses.flatMap((text) => parseDenyAddress(text) ?? []),
+    };
+  }
+
+  /** Whether the deny rules were in force when last looked at; sandboxes with network on may be started only then. */
+  get safe(): boolean {
+    return this.#safe;
+  }
+
+  /** Rules first, then the bridge, then the rules again on top of what the engine wrote for the bridge. */
+  async prepare(): Promise<void> {
+    await applyFirewall(this.#plan);
+    await this.#ensureBridge();
+    await this.check();
+    this.#guard ??= setInterval(() => void this.check().catch(() => undefined), guardIntervalMs).unref();
+  }
+
+  /** Looks whether the rules are in force and puts them back if not. Where that fails, the bridge is taken down. */
+  async check(): Promise<void> {
+    this.#checking ??= this.#checkOnce().finally(() => {
+      this.#checking = undefined;
+    });
+    await this.#checking;
+  }
+
+  async #checkOnce(): Promise<void> {
+    try {
+      const fault = await findFirewallFault(this.#plan);
+      if (fault !== undefined) {
+        this.#options.log('firewall rules are put back', { fault });
+        await applyFirewall(this.#plan);
+      }
+      if (!this.#safe) await setBridgeUp(this.#plan.bridge, true);
+      this.#safe = true;
+    } catch (cause) {
+      if (this.#safe)
+        this.#options.log('firewall rules cannot be put in place: the sandbox bridge is taken down', { cause });
+      this.#safe = false;
+      await setBridgeUp(this.#plan.bridge, false);
+      throw cause;
+    }
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#guard);
+    this.#guard = undefined;
+    await this.#checking?.catch(() => undefined);
+  }
+
+  async #ensureBridge(): Promise<void> {
+    const name = networkName(this.#options.installationId);
+    const found = await this.#docker
+      .getNetwork(name)
+      .inspect()
+      .catch((error: unknown) => {
+        if (engineStatus(error) === 404) return undefined;
+        throw error;
+      });
+    if (found !== undefined) return;
+    await this.#docker.createNetwork({
+      Name: name,
+      CheckDuplicate: true,
+      Driver: 'bridge',
+      EnableIPv6: false,
+      Labels: { [installationLabel]: this.#options.installationId },
+      Options: {
+        'com.docker.network.bridge.name': this.#plan.bridge,
+        'com.docker.network.bridge.enable_icc': 'false',
+        'com.docker.network.driver.mtu': String(await uplinkMtuBytes()),
+      },
+    });
+  }
+}
+
+/** An interface's name holds 15 characters: this uses all. */
+export const bridgeName = (installationId: string): string => `gbx${installationId}`;
+
+/** Removes the installation's network, then its rules. Its containers must be gone. */
+export async function removeNetwork(docker: DockerClient, installationId: string): Promise<void> {
+  await docker
+    .getNetwork(networkName(installationId))
+    .remove()
+    .catch((error: unknown) => {
+      if (engineStatus(error) !== 404) throw error;
+    });
+  await removeFirewall(installationId);
+}
+
+/** The node's first resolver if containers can reach it; undefined for a loopback one, which the engine asks on their behalf. */
+export async function nodeResolver(): Promise<string | undefined> {
+  const text = await readFile('/etc/resolv.conf', 'utf8');
+  const first = /^\s*nameserver\s+(\S+)/m.exec(text)?.[1];
+  return first !== undefined && isIPv4(first) && !first.startsWith('127.') ? first : undefined;
+}
+
+/** Of the interface with the default route, so that packets fit where tunnels make the uplink's frames smaller. */
+async function uplinkMtuBytes(): Promise<number> {
+  const routes = (await readFile('/proc/net/route', 'utf8')).split('\n').map((line) => line.split('\t'));
+  const uplink = routes.find(
+    ([, destination, , , , , , mask]) => destination === '00000000' && mask === '00000000',
+  )?.[0];
+  if (uplink === undefined) return 1500;
+  return Number(await readFile(`/sys/class/net/${uplink}/mtu`, 'utf8'));
+}
+
+/** Up or down by the interface's flags; a bridge that isn't there carries nothing, so that is fine. */
+async function setBridgeUp(bridge: string, up: boolean): Promise<void> {
+  const path = `/sys/class/net/${bridge}/flags`;
+  try {
+    const flags = Number(await readFile(path, 'utf8'));
+    const wanted = up ? flags | interfaceUp : flags & ~interfaceUp;
+    if (wanted !== flags) await writeFile(path, `0x${wanted.toString(16)}`, { flag: 'r+' });
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+  }
+}
