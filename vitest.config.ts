@@ -15,7 +15,7 @@ export default defineConfig({
         test: {
           ...common,
           name: 'unit',
-          include: ['test/{agent,core,durable,engine,local,runner,security}/**/*.test.ts'],
+          include: ['test/{agent,bench,core,durable,engine,local,runner,security}/**/*.test.ts'],
           sequence: { groupOrder: 0 },
         },
       },

@@ -1,0 +1,116 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { killAll, timed, type Bench } from './bench.ts';
+import { Client, type Sandbox } from './client.ts';
+import { median, round, summarize } from './statistics.ts';
+
+const CREATES = 100;
+const CREATES_PER_DOCKER_RUN = 5;
+const COLD_CREATES = 10;
+const BURST = 50;
+/** Where the pool can't be seen: long enough for a refill on any machine. */
+const BLIND_WAIT_MS = 1_500;
+
+/** A sandbox with its first output, one after the other, each from a pool that is full again; and without any pool. */
+export async function measureCreate(bench: Bench): Promise<void> {
+  const { host, report } = bench;
+  await host?.pool.learnSize();
+  await measureWarm(bench);
+  if (!host) return;
+  if (host.pool.size === 0)
+    return void report.asides.notes.push('The runner keeps no warm containers: every create was cold.');
+  await measureCold(bench);
+}
+
+async function measureWarm(bench: Bench): Promise<void> {
+  const { host, report } = bench;
+  bench.progress(`create: ${CREATES} × create → first output, the pool full before each`);
+  const times = { first: [] as number[], create: [] as number[], wait: [] as number[], docker: [] as number[] };
+  const warm = { warm: 0, of: 0 };
+  for (let index = 0; index < CREATES; index++) {
+    times.wait.push(await waitForWarm(bench));
+    if (host && index % CREATES_PER_DOCKER_RUN === 0) times.docker.push(await host.cli.timeRun());
+    const startedAt = performance.now();
+    const sandbox = await bench.client.createSandbox();
+    times.create.push(performance.now() - startedAt);
+    host?.pool.claimed();
+    await bench.client.expectOutput(sandbox.id, 'echo ready', 'ready\n');
+    times.first.push(performance.now() - startedAt);
+    count(warm, sandbox);
+    await killAll(bench, [sandbox.id]);
+  }
+  report.results.ttiMs = summarize(times.first);
+  report.asides.createMs = summarize(times.create);
+  report.asides.warmWaitMs = summarize(times.wait);
+  if (warm.of > 0) report.asides.warmCreates = warm;
+  if (times.docker.length > 0) report.results.dockerRunMs = { p50: round(median(times.docker)) };
+}
+
+async function waitForWarm(bench: Bench): Promise<number> {
+  return bench.host ? bench.host.pool.waitUntilFull() : timed(() => sleep(BLIND_WAIT_MS));
+}
+
+function count(warm: { warm: number; of: number }, sandbox: Sandbox): void {
+  if (sandbox.warm === undefined) return;
+  warm.of += 1;
+  if (sandbox.warm) warm.warm += 1;
+}
+
+/** Takes all that is warm, then creates: each of these has to start its container. Then the refills are timed, undisturbed. */
+async function measureCold(bench: Bench): Promise<void> {
+  const { host, client, report } = bench;
+  if (!host) return;
+  bench.progress(`create: ${COLD_CREATES} × with an empty pool, then the refills`);
+  const { pool } = host;
+  await pool.waitUntilFull();
+  const taken: string[] = [];
+  const times: number[] = [];
+  const take = async () => {
+    const { id } = await client.createSandbox();
+    pool.claimed();
+    taken.push(id);
+  };
+  try {
+    while (times.length < COLD_CREATES) {
+      while ((await pool.countWarm()) > 0) await take();
+      times.push(await timed(take));
+    }
+    while ((await pool.countWarm()) > 0) await take();
+    const refillMs = await pool.waitUntilFull();
+    report.asides.refillsPerSecond = round(pool.size / (refillMs / 1000));
+  } finally {
+    await killAll(bench, taken);
+  }
+  report.asides.coldCreateMs = { p50: round(median(times)), count: times.length };
+}
+
+/** As many at once as a team's agents wake up with. Each sandbox has to answer a command afterwards. */
+export async function measureBurst(bench: Bench): Promise<void> {
+  const { host, report } = bench;
+  if (host && host.pool.size === 0) await host.pool.learnSize();
+  await waitForWarm(bench);
+  bench.progress(`burst: ${BURST} creates at once`);
+  const crowd = new Client(bench.service.url, bench.service.apiKey, BURST);
+  const ids: string[] = [];
+  try {
+    await Promise.all(Array.from({ length: BURST }, () => crowd.health()));
+    const times: number[] = [];
+    const wallMs = await timed(async () => {
+      const outcomes = await Promise.allSettled(
+        Array.from({ length: BURST }, async () => {
+          const startedAt = performance.now();
+          const { id } = await crowd.createSandbox();
+          times.push(performance.now() - startedAt);
+          host?.pool.claimed();
+          ids.push(id);
+        }),
+      );
+      const refused = outcomes.filter((outcome) => outcome.status === 'rejected');
+      report.asides.failures.push(...refused.map(({ reason }) => `burst: ${String(reason)}`));
+    });
+    await Promise.all(ids.map((id) => crowd.expectOutput(id, 'echo $((6 * 7))', '42\n')));
+    report.results.burst50 = { ok: ids.length, p50Ms: round(median(times)), wallMs: round(wallMs) };
+  } finally {
+    await killAll(bench, ids);
+    await crowd.close();
+  }
+}

@@ -1,0 +1,43 @@
+import type { Summary } from './statistics.ts';
+
+/** What `--json` prints: these keys and no others; one that was not measured (--only) is absent. Milliseconds, MiB, 10⁶ bytes/s. */
+export interface Results {
+  ttiMs?: Summary;
+  burst50?: { ok: number; p50Ms: number; wallMs: number };
+  execMs?: Summary;
+  dockerExecMs?: { p50: number };
+  dockerRunMs?: { p50: number };
+  execPerSecond?: number;
+  firstByteMs?: { p50: number };
+  streamMBps?: number;
+  uploadMBps?: number;
+  downloadMBps?: number;
+  idleSandboxMiB?: number;
+  memoryMiB?: Record<string, number>;
+}
+
+/** What only the table tells. */
+export interface Asides {
+  healthzMs?: Summary;
+  warmWaitMs?: Summary;
+  warmCreates?: { warm: number; of: number };
+  createMs?: Summary;
+  coldCreateMs?: { p50: number; count: number };
+  refillsPerSecond?: number;
+  throughputMs?: Summary;
+  idle?: { count: number; containerMiB: number; shimMiB: number; nodeMiB: number };
+  growthMiB: { what: string; byComponent: Record<string, number> }[];
+  workerStartMs?: number;
+  bundleKiB?: { raw: number; gzip: number };
+  /** What was wrong, not slow: the benchmark ends with status 1. */
+  failures: string[];
+  /** Things that a reader of the numbers has to know. */
+  notes: string[];
+}
+
+export interface Report {
+  results: Results;
+  asides: Asides;
+}
+
+export const emptyReport = (): Report => ({ results: {}, asides: { growthMiB: [], failures: [], notes: [] } });
