@@ -1,4 +1,11 @@
 import { registerHealth } from './api/health.ts';
+import { registerArchive } from './api/archive.ts';
+import { registerCommands } from './api/commands.ts';
+import { registerFileContents } from './api/file-contents.ts';
+import { registerFiles } from './api/files.ts';
+import { registerProcesses } from './api/processes.ts';
+import { registerUploads } from './api/uploads.ts';
+import { registerWatch } from './api/watch.ts';
 import { newApp, type App, type Log } from './api/app-env.ts';
 import { allowedMethods } from './api/allowed-methods.ts';
 import { renderError } from './api/render-error.ts';
@@ -43,6 +50,13 @@ export const createApp = (deps: AppDeps): App => {
   }
 
   registerHealth(app);
+  registerCommands(app);
+  registerProcesses(app);
+  registerFiles(app);
+  registerFileContents(app);
+  registerUploads(app);
+  registerArchive(app);
+  registerWatch(app);
 
   app.notFound((c) => {
     const allowed = allowedMethods(c.req.path);

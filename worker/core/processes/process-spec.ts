@@ -1,5 +1,6 @@
 import type { ProcessSpec } from '../../../runner/protocol/process.ts';
 import { encodeBase64 } from '../base64.ts';
+import { newProcessId } from '../ids.ts';
 
 /** What a caller asks for, whichever transport it came by. Bounds were checked there; the runner checks the protocol's again. */
 export interface CommandInput {
@@ -28,7 +29,7 @@ const base64Of = (stdin: NonNullable<CommandInput['stdin']>): string =>
 
 /** Gives the process its id, so that a repeated delivery is recognised. */
 export const processSpecOf = (input: ProcessInput): ProcessSpec => ({
-  processId: crypto.randomUUID().replaceAll('-', ''),
+  processId: newProcessId(),
   command:
     typeof input.command === 'string'
       ? { kind: 'shell', script: input.command, login: input.login }

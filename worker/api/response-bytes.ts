@@ -1,0 +1,33 @@
+import type { Context } from '../core/ports.ts';
+
+/** Bytes from a sandbox are never rendered on the API's origin. `name` is the sandbox's, thus untrusted (RFC 6266, RFC 8187). */
+export const contentHeaders = (type: string, name: string): Record<string, string> => ({
+  'content-type': type,
+  'content-disposition': `attachment; filename*=UTF-8''${extValue(name)}`,
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; sandbox",
+});
+
+const extValue = (name: string): string =>
+  encodeURIComponent(name.toWellFormed()).replaceAll(
+    /['()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+
+/**
+ * Passes a body on without a byte of it going through JavaScript. With a known length the answer has a Content-Length, and a body
+ * that ends early fails instead of looking whole.
+ */
+export const streamed = (
+  ctx: Context,
+  body: ReadableStream<Uint8Array>,
+  contentBytes: number | undefined,
+  status: 200 | 206,
+  headers: Record<string, string>,
+): Response => {
+  if (contentBytes === undefined) return new Response(body, { status, headers });
+  const { readable, writable } = new FixedLengthStream(contentBytes);
+  // A failure, the client's going away among them, ends both ends by itself; it is worth a line in the log and nothing else.
+  ctx.after(body.pipeTo(writable));
+  return new Response(readable, { status, headers });
+};
