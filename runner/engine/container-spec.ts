@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { SOCKET_MOUNT } from '../agent/paths.ts';
 import type { CreateOptions, HostOptions } from './docker-client.ts';
 import type { ContainerRequest } from './port.ts';
 import { seccompProfile } from './seccomp.ts';
@@ -15,8 +16,6 @@ export interface AgentFolder {
 export interface SpecContext {
   installationId: string;
   agent: AgentFolder;
-  /** Where ContainerRequest.socketDir appears in the container. */
-  socketMount: string;
   /** undefined: the engine's own forwarder asks the node's loopback resolver. */
   resolver: string | undefined;
   /** Whether the storage driver enforces a size. */
@@ -107,7 +106,7 @@ export function containerSpec(context: SpecContext, request: ContainerRequest): 
       ...privileges(request),
       ...resources(context, request),
       ...network(context, request, hostname),
-      Mounts: [mount(agent.folder, agent.mountPath), mount(request.socketDir, context.socketMount)],
+      Mounts: [mount(agent.folder, agent.mountPath), mount(request.socketDir, SOCKET_MOUNT)],
       MaskedPaths: maskedPaths,
       ReadonlyPaths: readonlyPaths,
       LogConfig: { Type: 'none', Config: {} },

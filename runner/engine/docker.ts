@@ -1,10 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { RunnerError } from '../protocol/errors.ts';
 import type { SandboxMetrics } from '../protocol/jobs.ts';
+import { ContainerFactsCache, type ContainerFacts } from './container-facts.ts';
 import { containerName, containerSpec, installationLabel, sizeLimits, slotLabel } from './container-spec.ts';
 import type { AgentFolder, SpecContext } from './container-spec.ts';
-import { connectDocker, engineMessage, engineStatus, type DockerClient } from './docker-client.ts';
+import { DiskWatcher } from './disk-watcher.ts';
+import { connectDocker, connectDockerForEvents, engineMessage, engineStatus } from './docker-client.ts';
+import type { DockerClient } from './docker-client.ts';
+import { EventQueue, followEngine } from './engine-events.ts';
 import { diagnoseExit } from './exit-diagnosis.ts';
+import { raiseKernelCounters } from './kernel-counters.ts';
+import { MetricsReader } from './metrics.ts';
 import { nodeResolver, removeNetwork, SandboxNetwork } from './network.ts';
 import { readNodeFacts, type EngineInfo, type NodeFacts } from './node-facts.ts';
 import type {
@@ -22,8 +28,6 @@ export interface DockerEngineOptions {
   /** 12 lowercase hex. Everything made on the engine carries it, and nothing without it is ever touched. */
   installationId: string;
   agent: AgentFolder;
-  /** Where the directory of the agent's socket appears in the container. */
-  socketMount: string;
   /** The one address in a denied range that may be reached, on port 53. Default: the node's own first resolver. */
   resolver?: string;
   /** Addresses, networks or address:port pairs denied beside the private ranges: Redis, the control plane's internal port. */
@@ -40,43 +44,80 @@ export function createDockerEngine(options: DockerEngineOptions): ContainerEngin
   return new DockerEngine(options);
 }
 
+/** What prepare() finds and sets up. */
+interface EngineState {
+  spec: SpecContext;
+  network: SandboxNetwork;
+  watcher: DiskWatcher;
+}
+
 class DockerEngine implements ContainerEngine {
   readonly #options: DockerEngineOptions;
   readonly #docker: DockerClient;
+  readonly #eventSource: DockerClient;
   /** Made by this process but not started yet: list() must not show them as ended. */
   readonly #starting = new Set<string>();
 
-  #facts: NodeFacts | undefined;
-  #network: SandboxNetwork | undefined;
-  #resolver: string | undefined;
+  readonly #readers = new Set<EventQueue>();
+  readonly #containers: ContainerFactsCache;
+  readonly #metrics = new MetricsReader();
+  #state: EngineState | undefined;
 
   constructor(options: DockerEngineOptions) {
     this.#options = options;
     this.#docker = connectDocker(options.socketPath);
+    this.#eventSource = connectDockerForEvents(options.socketPath);
+    this.#containers = new ContainerFactsCache(this.#docker);
   }
 
   async prepare(): Promise<EngineReport> {
     const info: unknown = await this.#docker.info();
-    this.#facts = await readNodeFacts(info as EngineInfo);
-    const { engine, cgroupVersion, userNamespaces, diskLimit } = this.#facts;
-    const notes = [...this.#facts.notes];
-    this.#resolver = this.#options.resolver ?? (await nodeResolver());
-    this.#network ??= new SandboxNetwork(this.#docker, {
-      installationId: this.#options.installationId,
-      resolver: this.#resolver,
-      denyAddresses: this.#options.denyAddresses ?? [],
-      log: this.#options.log,
-    });
-    await this.#network.prepare().catch((cause: unknown) => {
+    const facts = await readNodeFacts(info as EngineInfo);
+    const notes = [...facts.notes, ...(await raiseKernelCounters())];
+    this.#state ??= await this.#makeState(facts);
+    const { network, watcher } = this.#state;
+    await network.prepare().catch((cause: unknown) => {
       notes.push(`Sandboxes have no network here: the deny rules could not be put in place (${engineMessage(cause)}).`);
     });
-    const networks: EngineReport['networks'] = this.#network.safe ? ['on', 'off'] : ['off'];
+    watcher.start();
+    const networks: EngineReport['networks'] = network.safe ? ['on', 'off'] : ['off'];
+    const { engine, cgroupVersion, userNamespaces, diskLimit } = facts;
     return { engine, runtime: 'runc', cgroupVersion, networks, userNamespaces, diskLimit, notes };
+  }
+
+  async #makeState(facts: NodeFacts): Promise<EngineState> {
+    const { installationId, agent, denyAddresses, log } = this.#options;
+    const resolver = this.#options.resolver ?? (await nodeResolver());
+    return {
+      spec: { installationId, agent, resolver, diskQuota: facts.diskLimit === 'quota' },
+      network: new SandboxNetwork(this.#docker, { installationId, resolver, denyAddresses: denyAddresses ?? [], log }),
+      watcher: new DiskWatcher({
+        dataRoot: facts.dataRoot,
+        listRunning: () => this.#listRunning(),
+        onLimit: (containerId) => this.#publish({ kind: 'disk_limit', containerId }),
+        log,
+      }),
+    };
+  }
+
+  async #listRunning(): Promise<ContainerFacts[]> {
+    const running = (await this.list()).filter(({ state }) => state !== 'exited');
+    const found = await Promise.allSettled(running.map(({ id }) => this.#containers.get(id)));
+    return found.flatMap((entry) => (entry.status === 'fulfilled' ? [entry.value] : []));
+  }
+
+  #publish(event: ContainerEvent): void {
+    for (const reader of this.#readers) reader.push(event);
+  }
+
+  #prepared(): EngineState {
+    if (this.#state === undefined) throw new Error('prepare() has not been called');
+    return this.#state;
   }
 
   async start(request: ContainerRequest, signal: AbortSignal): Promise<Container> {
     signal.throwIfAborted();
-    if (request.network === 'on' && this.#network?.safe !== true) {
+    if (request.network === 'on' && !this.#prepared().network.safe) {
       throw new RunnerError(
         'engine_failed',
         'Sandboxes can have no network on this node now; create it with network off.',
@@ -93,7 +134,7 @@ class DockerEngine implements ContainerEngine {
   }
 
   async #createAndStart(request: ContainerRequest, signal: AbortSignal): Promise<Container> {
-    const spec = containerSpec(this.#specContext(), request);
+    const spec = containerSpec(this.#prepared().spec, request);
     const container = await this.#docker.createContainer(spec).catch((cause: unknown) => {
       throw createFailure(cause, request.image);
     });
@@ -122,6 +163,8 @@ class DockerEngine implements ContainerEngine {
   }
 
   async remove(containerId: string): Promise<void> {
+    this.#containers.forget(containerId);
+    this.#metrics.forget(containerId);
     const deadline = performance.now() + removeTimeoutMs;
     const container = this.#docker.getContainer(containerId);
     for (;;) {
@@ -164,29 +207,42 @@ class DockerEngine implements ContainerEngine {
       .map((entry) => ({ id: entry.Id, slot: entry.Labels[slotLabel] ?? '', state: containerState(entry.State) }));
   }
 
-  metrics(_containerId: string): Promise<SandboxMetrics> {
-    return Promise.reject(new RunnerError('engine_failed', 'Metrics are not there yet.'));
+  async metrics(containerId: string): Promise<SandboxMetrics> {
+    try {
+      const facts = await this.#containers.get(containerId);
+      const disk = await this.#prepared().watcher.usage(facts);
+      return await this.#metrics.read(facts, disk.bytes);
+    } catch (cause) {
+      if (cause instanceof RunnerError) throw cause;
+      // Its files go with it.
+      throw new RunnerError('sandbox_not_running', 'The container is gone.', { cause });
+    }
   }
 
-  async *events(_signal: AbortSignal): AsyncIterable<ContainerEvent> {}
+  async *events(signal: AbortSignal): AsyncIterable<ContainerEvent> {
+    const queue = new EventQueue();
+    const stop = new AbortController();
+    this.#readers.add(queue);
+    try {
+      const following = AbortSignal.any([signal, stop.signal]);
+      await followEngine(this.#eventSource, this.#options.installationId, queue, following).catch((cause: unknown) => {
+        if (!signal.aborted) throw new RunnerError('engine_failed', 'The container engine did not answer.', { cause });
+      });
+      for await (const event of queue.read(signal)) yield event;
+    } finally {
+      this.#readers.delete(queue);
+      stop.abort();
+    }
+  }
 
   async close(): Promise<void> {
-    await this.#network?.close();
+    await this.#state?.watcher.close();
+    await this.#state?.network.close();
   }
 
   async dispose(): Promise<void> {
     await this.close();
     await removeNetwork(this.#docker, this.#options.installationId);
-  }
-
-  #specContext(): SpecContext {
-    return {
-      installationId: this.#options.installationId,
-      agent: this.#options.agent,
-      socketMount: this.#options.socketMount,
-      resolver: this.#resolver,
-      diskQuota: this.#facts?.diskLimit === 'quota',
-    };
   }
 
   /** `harmless`: an answer that says that there was nothing to do. */

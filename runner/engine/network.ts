@@ -44,7 +44,7 @@ export class SandboxNetwork {
   /** Rules first, then the bridge, then the rules again on top of what the engine wrote for the bridge. */
   async prepare(): Promise<void> {
     await applyFirewall(this.#plan);
-    await this.#ensureBridge();
+    if (await this.#makeBridge()) await applyFirewall(this.#plan);
     await this.check();
     this.#guard ??= setInterval(() => void this.check().catch(() => undefined), guardIntervalMs).unref();
   }
@@ -81,7 +81,8 @@ export class SandboxNetwork {
     await this.#checking?.catch(() => undefined);
   }
 
-  async #ensureBridge(): Promise<void> {
+  /** Whether there was none. */
+  async #makeBridge(): Promise<boolean> {
     const name = networkName(this.#options.installationId);
     const found = await this.#docker
       .getNetwork(name)
@@ -90,7 +91,7 @@ export class SandboxNetwork {
         if (engineStatus(error) === 404) return undefined;
         throw error;
       });
-    if (found !== undefined) return;
+    if (found !== undefined) return false;
     await this.#docker.createNetwork({
       Name: name,
       CheckDuplicate: true,
@@ -103,6 +104,7 @@ export class SandboxNetwork {
         'com.docker.network.driver.mtu': String(await uplinkMtuBytes()),
       },
     });
+    return true;
   }
 }
 

@@ -1,0 +1,69 @@
+import { readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { RunnerError } from '../protocol/errors.ts';
+import { locateCgroup, type CgroupPaths } from './cgroup.ts';
+import { diskLabel } from './container-spec.ts';
+import { engineStatus, type DockerClient } from './docker-client.ts';
+
+/** Where the host keeps what a running container uses. Fixed for a container's life. */
+export interface ContainerFacts {
+  containerId: string;
+  /** Of its first process, in the host's numbers. */
+  pid: number;
+  cgroup: CgroupPaths;
+  /** Host directories that the container can write to disk in: its layer, its /etc/hosts and the like, an image's volumes. */
+  writableDirs: string[];
+  diskLimitBytes: number;
+}
+
+/** Asks the engine once per container and remembers. */
+export class ContainerFactsCache {
+  readonly #docker: DockerClient;
+  readonly #known = new Map<string, ContainerFacts>();
+
+  constructor(docker: DockerClient) {
+    this.#docker = docker;
+  }
+
+  /** Throws sandbox_not_running when it is gone or has ended. */
+  async get(containerId: string): Promise<ContainerFacts> {
+    const known = this.#known.get(containerId);
+    if (known !== undefined) return known;
+    const facts = await this.#read(containerId);
+    this.#known.set(containerId, facts);
+    return facts;
+  }
+
+  forget(containerId: string): void {
+    this.#known.delete(containerId);
+  }
+
+  async #read(containerId: string): Promise<ContainerFacts> {
+    const found = await this.#docker
+      .getContainer(containerId)
+      .inspect()
+      .catch((cause: unknown) => {
+        if (engineStatus(cause) === 404)
+          throw new RunnerError('sandbox_not_running', 'The container is gone.', { cause });
+        throw new RunnerError('engine_failed', 'The container engine did not answer.', { cause });
+      });
+    const pid = found.State.Pid;
+    if (pid === 0) throw new RunnerError('sandbox_not_running', 'The container has ended.');
+    const [membership, mountinfo] = await Promise.all([
+      readFile(`/proc/${pid}/cgroup`, 'utf8'),
+      readFile('/proc/self/mountinfo', 'utf8'),
+    ]);
+    const layer = (found.GraphDriver.Data as Record<string, string> | null)?.['UpperDir'];
+    return {
+      containerId,
+      pid,
+      cgroup: locateCgroup(membership, mountinfo),
+      writableDirs: [
+        ...(layer === undefined ? [] : [layer]),
+        dirname(found.ResolvConfPath),
+        ...found.Mounts.filter((mount) => mount.RW && mount.Type === 'volume').map((mount) => mount.Source),
+      ],
+      diskLimitBytes: Number(found.Config.Labels[diskLabel] ?? 0) * 1024 * 1024,
+    };
+  }
+}
