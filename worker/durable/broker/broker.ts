@@ -1,0 +1,121 @@
+import { DurableObject } from 'cloudflare:workers';
+import { openCell } from '../../../db/client.ts';
+import { limits } from '../../../runner/protocol/limits.ts';
+import type { RunnerFault } from '../../../runner/protocol/errors.ts';
+import type { JobData, LifecycleJobName, SandboxOutcome } from '../../../runner/protocol/jobs.ts';
+import type { Attachment, ProcessSpec } from '../../../runner/protocol/process.ts';
+import { ServiceError } from '../../core/errors.ts';
+import type { Route, SandboxRef } from '../../core/ports.ts';
+import { settingsOf, type Env } from '../../env.ts';
+import { runLifecycle } from './lifecycle.ts';
+import { settle, type Outcome } from './outcome.ts';
+import { ProcessReader } from './process-reader.ts';
+import { ExecSink, StreamSink, type ExecAnswer } from './process-sinks.ts';
+import { RedisChannels } from './redis-channels.ts';
+import { Routes, type LiveRoute } from './routes.ts';
+import { Shard, type LifecyclePayload } from './shard.ts';
+
+/** An exec's reader: takes all, as fast as it comes. */
+const execAttachment: Attachment = { fromOffset: 0, creditBytes: limits.channelCreditBytes, foreground: true, output: true };
+
+/** One of the cell's shards: the way to the runners of the sandboxes whose id falls to it. Answers with values, never throws. */
+export class Broker extends DurableObject<Env> {
+  readonly #routes: Routes;
+  readonly #redis: RedisChannels;
+  readonly #shard: Shard;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    const { REDIS_URL } = settingsOf(env);
+    this.#routes = new Routes(openCell(env.CELL_DB));
+    let redis: RedisChannels | undefined;
+    this.#shard = new Shard((listener, busy) => {
+      redis = new RedisChannels(REDIS_URL, ctx.id.toString().slice(0, 16), listener, busy);
+      return redis;
+    });
+    if (!redis) throw new Error('the shard has no transport');
+    this.#redis = redis;
+  }
+
+  lifecycle<N extends LifecycleJobName>(
+    name: N,
+    runnerId: string,
+    data: Omit<JobData<N>, 'reply'>,
+    timeoutMs: number,
+  ): Promise<Outcome<SandboxOutcome>> {
+    return settle(() => runLifecycle(this.#shard, name, runnerId, data as LifecyclePayload<N>, timeoutMs));
+  }
+
+  async setRoute(sandboxId: string, route: Route): Promise<void> {
+    this.#routes.set(sandboxId, route);
+  }
+
+  exec(ref: SandboxRef, spec: ProcessSpec): Promise<Outcome<ExecAnswer>> {
+    return settle(() =>
+      this.#routed(ref, async (route) => {
+        const sink = new ExecSink();
+        const reader = new ProcessReader(this.#shard, ref, route, spec.processId, execAttachment, sink);
+        sink.source = reader;
+        await reader.start(spec, execAttachment);
+        return sink.answer;
+      }),
+    );
+  }
+
+  start(ref: SandboxRef, spec: ProcessSpec, attach: Attachment | null): Promise<Outcome<ReadableStream<Uint8Array>>> {
+    return settle(() =>
+      this.#routed(ref, async (route) => {
+        const sink = new StreamSink(attach === null);
+        const reader = new ProcessReader(this.#shard, ref, route, spec.processId, attach ?? { ...execAttachment, output: false }, sink);
+        sink.source = reader;
+        await reader.start(spec, attach);
+        return sink.stream;
+      }),
+    );
+  }
+
+  attach(ref: SandboxRef, processId: string, attach: Attachment): Promise<Outcome<ReadableStream<Uint8Array>>> {
+    return settle(() =>
+      this.#routed(ref, async (route) => {
+        const sink = new StreamSink(false);
+        const reader = new ProcessReader(this.#shard, ref, route, processId, attach, sink);
+        sink.source = reader;
+        await reader.attach();
+        return sink.stream;
+      }),
+    );
+  }
+
+  async healthy(): Promise<boolean> {
+    return this.#redis.ping().then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** A runner that doesn't know the sandbox means that our route may be old: read anew and, if it was, tried once more. */
+  async #routed<T>(ref: SandboxRef, work: (route: LiveRoute) => Promise<T>): Promise<T> {
+    const route = await this.#routes.resolve(ref);
+    try {
+      return await this.#inFlight(ref, route, work);
+    } catch (error) {
+      if (!(error instanceof ServiceError) || !isUnknownSandbox(error.cause)) throw error;
+      this.#routes.forget(ref.sandboxId);
+      const fresh = await this.#routes.resolve(ref);
+      if (fresh.runnerId === route.runnerId && fresh.epoch === route.epoch) throw error;
+      return this.#inFlight(ref, fresh, work);
+    }
+  }
+
+  async #inFlight<T>(ref: SandboxRef, route: LiveRoute, work: (route: LiveRoute) => Promise<T>): Promise<T> {
+    const leave = this.#shard.inFlight.enter(ref.sandboxId, ref.tenantId, route.runnerId);
+    try {
+      return await work(route);
+    } finally {
+      leave();
+    }
+  }
+}
+
+const isUnknownSandbox = (cause: unknown): boolean =>
+  typeof cause === 'object' && cause !== null && (cause as Partial<RunnerFault>).code === 'sandbox_not_found';

@@ -1,0 +1,170 @@
+import type { OutEvent, OutHeader } from '../../../runner/protocol/channel.ts';
+import { limits } from '../../../runner/protocol/limits.ts';
+import type { Attachment, ProcessSpec } from '../../../runner/protocol/process.ts';
+import { errorFromRunner, ServiceError } from '../../core/errors.ts';
+import type { SandboxRef } from '../../core/ports.ts';
+import type { Channel, Receiver } from './channel.ts';
+import type { LiveRoute } from './routes.ts';
+import { notStarted, runnerLost, type Shard } from './shard.ts';
+
+/** Within this time an interrupted reader is attached again, or its call ends. */
+const REATTACH_MS = 20_000;
+const REATTACH_PAUSE_MS = 500;
+/** Grants smaller than this are saved up. */
+const GRANT_BYTES = limits.channelCreditBytes / 4;
+
+/** Where a process's events go. `bytes` belong to the taker, who says by `consumed` when they are out of the way. */
+export interface EventSink {
+  event(event: OutEvent, bytes: Uint8Array | undefined): void;
+  fail(error: ServiceError): void;
+}
+
+/**
+ * One reader of a process's output. It remembers how far it has come, so that after a loss on the way it attaches again and
+ * its sink sees neither a gap nor a repeat, unless the ring overran (then `lagged`).
+ */
+export class ProcessReader implements Receiver {
+  readonly #shard: Shard;
+  readonly #ref: SandboxRef;
+  readonly #route: LiveRoute;
+  readonly #processId: string;
+  readonly #attachment: Attachment;
+  readonly #sink: EventSink;
+  #channel: Channel | undefined;
+  /** The offset of the next byte that the sink has not seen. */
+  #offset: number;
+  /** Consumed but not yet granted anew. */
+  #owedBytes = 0;
+  /** May still be sent by the runner under what was granted. */
+  #grantedBytes = 0;
+  #begun = false;
+  #announced = false;
+  #over = false;
+  /** Set while a lost reader is being attached again. */
+  #recoverByMs: number | undefined;
+
+  constructor(shard: Shard, ref: SandboxRef, route: LiveRoute, processId: string, attachment: Attachment, sink: EventSink) {
+    this.#shard = shard;
+    this.#ref = ref;
+    this.#route = route;
+    this.#processId = processId;
+    this.#attachment = attachment;
+    this.#sink = sink;
+    this.#offset = attachment.fromOffset;
+  }
+
+  async start(spec: ProcessSpec, attach: Attachment | null): Promise<void> {
+    this.#grantedBytes = attach?.creditBytes ?? 0;
+    const payload = { ...this.#envelope(), spec, attach };
+    this.#channel = await this.#shard.deliver('process.start', this.#route.runnerId, payload, this);
+  }
+
+  async attach(): Promise<void> {
+    this.#grantedBytes = this.#attachment.creditBytes;
+    const attach = { ...this.#attachment, fromOffset: this.#offset };
+    const payload = { ...this.#envelope(), processId: this.#processId, attach };
+    this.#channel = await this.#shard.deliver('process.attach', this.#route.runnerId, payload, this);
+  }
+
+  #envelope() {
+    const { sandboxId, tenantId, requestId } = this.#ref;
+    return { sandboxId, tenantId, requestId, epoch: this.#route.epoch };
+  }
+
+  event(header: OutHeader, bytes: Uint8Array | undefined): void {
+    if (this.#over) return;
+    switch (header.t) {
+      case 'accepted':
+        this.#begun = true;
+        this.#recoverByMs = undefined;
+        return;
+      case 'started':
+        if (this.#announced) return;
+        this.#announced = true;
+        return this.#sink.event({ t: 'started', processId: header.processId, pid: header.pid }, undefined);
+      case 'data':
+        return this.#data(header, bytes ?? new Uint8Array());
+      case 'lagged':
+        return this.#lagged(header.droppedBytes, header.detached);
+      case 'exit':
+        this.#over = true;
+        return this.#sink.event({ t: 'exit', o: header.o, exit: header.exit }, undefined);
+      case 'error':
+        return this.fail(errorFromRunner(header.fault));
+      case 'watch':
+      case 'result':
+      case 'end':
+        return this.fail(runnerLost(new Error(`unexpected event ${header.t}`)));
+      default:
+        return header satisfies never;
+    }
+  }
+
+  #data(header: Extract<OutHeader, { t: 'data' }>, bytes: Uint8Array): void {
+    this.#grantedBytes -= bytes.byteLength;
+    if (bytes.byteLength > limits.dataEventBytes || this.#grantedBytes < 0) {
+      return this.fail(new ServiceError('stream_lost', 'The sandbox’s node sent more than it was asked for.'));
+    }
+    const seenBytes = Math.max(this.#offset - header.o, 0);
+    if (seenBytes >= bytes.byteLength) return this.consumed(bytes.byteLength);
+    const fresh = bytes.subarray(seenBytes);
+    if (seenBytes > 0) this.consumed(seenBytes);
+    const offset = header.o + seenBytes;
+    this.#offset = offset + fresh.byteLength;
+    this.#sink.event({ t: 'data', fd: header.fd, o: offset }, fresh);
+  }
+
+  #lagged(droppedBytes: number, detached: boolean): void {
+    this.#offset += droppedBytes;
+    this.#sink.event({ t: 'lagged', droppedBytes, detached }, undefined);
+    if (!detached) return;
+    this.#over = true;
+    if (this.#channel) this.#shard.close(this.#channel);
+    this.#sink.fail(new ServiceError('stream_lost', 'The output was not read in time. Attach again to go on.'));
+  }
+
+  /** The sink is done with that many bytes: as many more may come. */
+  consumed(bytes: number): void {
+    this.#owedBytes += bytes;
+    if (this.#owedBytes < GRANT_BYTES || this.#over || !this.#channel) return;
+    const granted = this.#owedBytes;
+    this.#owedBytes = 0;
+    this.#grantedBytes += granted;
+    // If this is lost then so is the connection, and the reader attaches anew with fresh credit.
+    this.#shard.tell(this.#channel, { c: this.#channel.id, t: 'credit', bytes: granted }).catch(() => undefined);
+  }
+
+  /** The reader goes; the process lives on. */
+  detach(): void {
+    this.#over = true;
+    if (this.#channel) this.#shard.detach(this.#channel);
+  }
+
+  fail(error: ServiceError): void {
+    if (this.#over) return;
+    if (this.#recoverByMs === undefined) return this.#end(error);
+    const passing = error.code === 'not_started' || error.code === 'unavailable';
+    if (passing && Date.now() < this.#recoverByMs) return this.#reattach(REATTACH_PAUSE_MS);
+    // Whether it ever ran is only certain if the runner never began and doesn't know the process.
+    this.#end(!this.#begun && error.code === 'process_not_found' ? notStarted(error) : runnerLost(error));
+  }
+
+  lost(): void {
+    if (this.#over) return;
+    this.#recoverByMs ??= Date.now() + REATTACH_MS;
+    this.#reattach(0);
+  }
+
+  #reattach(pauseMs: number): void {
+    this.#owedBytes = 0;
+    setTimeout(() => {
+      if (this.#over) return;
+      this.attach().catch((error: unknown) => this.fail(error instanceof ServiceError ? error : runnerLost(error)));
+    }, pauseMs);
+  }
+
+  #end(error: ServiceError): void {
+    this.#over = true;
+    this.#sink.fail(error);
+  }
+}

@@ -1,0 +1,59 @@
+import { Redis, type RedisOptions } from 'ioredis';
+import { DeliveryError } from './ports.ts';
+
+const CONNECT_TIMEOUT_MS = 2_000;
+const COMMAND_TIMEOUT_MS = 2_000;
+
+/** A client lives as long as its socket: a lost one is replaced by a new session (redis-session.ts), never revived. */
+const options: RedisOptions = {
+  lazyConnect: true,
+  connectTimeout: CONNECT_TIMEOUT_MS,
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  maxRetriesPerRequest: null,
+  retryStrategy: null,
+  // RESP2 keeps one shape of XREAD's reply, whatever ioredis's default becomes.
+  protocol: 2,
+  disableClientInfo: true,
+  enableReadyCheck: false,
+};
+
+export type ClientKind = 'command' | 'blocking';
+
+/** Connected when it resolves. `blocking` is for XREAD BLOCK, whose reader has a watchdog of its own. */
+export const connectClient = async (url: string, kind: ClientKind): Promise<Redis> => {
+  const client = new Redis(url, kind === 'command' ? { ...options, commandTimeout: COMMAND_TIMEOUT_MS } : options);
+  // An 'error' event without a listener would be thrown; what matters arrives as 'close' and as rejected commands.
+  client.on('error', () => undefined);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new DeliveryError('refused', 'Redis did not answer in time')), CONNECT_TIMEOUT_MS);
+  });
+  try {
+    await Promise.race([client.connect(), late]);
+    return client;
+  } catch (error) {
+    client.disconnect();
+    throw new DeliveryError('refused', 'Redis cannot be reached', { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
+};
+
+/** Replies of a raw command are untyped: this is the one place that says what was asked for. */
+export const send = async <T>(client: Redis, command: string, ...args: (string | number | Buffer)[]): Promise<T> => {
+  if (client.status !== 'ready') throw new DeliveryError('refused', 'Redis is not connected');
+  try {
+    return (await client.callBuffer(command, ...args)) as T;
+  } catch (error) {
+    throw deliveryError(error);
+  }
+};
+
+/** Whether a failed command can have been carried out is all that callers need to know of ioredis's errors. */
+export const deliveryError = (cause: unknown): DeliveryError => {
+  if (cause instanceof DeliveryError) return cause;
+  if (!(cause instanceof Error)) return new DeliveryError('unknown', String(cause));
+  const refused = cause.name === 'ReplyError' || cause.message.startsWith("Stream isn't writeable");
+  return new DeliveryError(refused ? 'refused' : 'unknown', cause.message, { cause });
+};

@@ -1,0 +1,184 @@
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { streamFields, type InHeader } from '../../../runner/protocol/channel.ts';
+import { inStreamName, leaseKey } from '../../../runner/protocol/ids.ts';
+import type { JobName } from '../../../runner/protocol/jobs.ts';
+import { limits } from '../../../runner/protocol/limits.ts';
+import { connectClient, deliveryError, send } from './redis-client.ts';
+
+const READ_BLOCK_MS = 5_000;
+/** Redis answers an XREAD within its BLOCK; a connection that is this late is dead. */
+const READ_OVERDUE_MS = 3_000;
+const READ_ENTRIES = 64;
+const TRIM_AFTER_ENTRIES = 256;
+const TRIM_AFTER_BYTES = 1024 * 1024;
+const QUEUES = 4096;
+
+export interface SessionEvents {
+  entry(id: string, header: Buffer, bytes: Buffer | undefined): void;
+  /** Once, however the session ends, unless it was closed on purpose. */
+  gone(cause: unknown): void;
+}
+
+/** A pair of connections to one life of a Redis server. Whatever breaks ends all of it; redis-channels.ts makes the next. */
+export class RedisSession {
+  readonly runId: string;
+  readonly #command: Redis;
+  readonly #blocking: Redis;
+  readonly #events: SessionEvents;
+  readonly #clockOffsetMs: number;
+  readonly #queues = new Map<string, Queue>();
+  #ended = false;
+  #renewal: ReturnType<typeof setInterval> | undefined;
+
+  static async connect(url: string, events: SessionEvents): Promise<RedisSession> {
+    const [command, blocking] = await Promise.all([connectClient(url, 'command'), connectClient(url, 'blocking')]);
+    const [info, time] = await Promise.all([send<Buffer>(command, 'INFO', 'server'), send<Buffer[]>(command, 'TIME')]);
+    const runId = /run_id:(\w+)/.exec(info.toString())?.[1] ?? '';
+    const redisMs = Number(time[0]) * 1000 + Math.floor(Number(time[1]) / 1000);
+    return new RedisSession(command, blocking, events, runId, redisMs - Date.now());
+  }
+
+  constructor(command: Redis, blocking: Redis, events: SessionEvents, runId: string, clockOffsetMs: number) {
+    this.#command = command;
+    this.#blocking = blocking;
+    this.#events = events;
+    this.runId = runId;
+    this.#clockOffsetMs = clockOffsetMs;
+    for (const client of [command, blocking]) {
+      client.once('close', () => this.#end(new Error('a connection to Redis was closed')));
+    }
+  }
+
+  get alive(): boolean {
+    return !this.#ended;
+  }
+
+  nowMs(): number {
+    return Date.now() + this.#clockOffsetMs;
+  }
+
+  /** True if it was there still: then nothing that was written to it is lost. */
+  async renewStream(stream: string): Promise<boolean> {
+    return (await send<number>(this.#command, 'PEXPIRE', stream, limits.streamTtlMs)) === 1;
+  }
+
+  async createStream(stream: string): Promise<void> {
+    await send(this.#command, 'XADD', stream, '*', streamFields.header, '{}');
+    await this.renewStream(stream);
+  }
+
+  /** Reads the stream from `fromId` on, trims what was read and keeps it from expiring, until the session ends. */
+  read(stream: string, fromId: string): void {
+    this.#renewal = setInterval(() => {
+      this.renewStream(stream).then(
+        (there) => {
+          if (!there) this.#end(new Error(`stream ${stream} is gone`));
+        },
+        (error: unknown) => this.#end(error),
+      );
+    }, limits.streamRenewMs);
+    this.#readOn(stream, fromId).catch((error: unknown) => this.#end(error));
+  }
+
+  async #readOn(stream: string, fromId: string): Promise<void> {
+    let last = fromId;
+    let entries = 0;
+    let bytes = 0;
+    while (!this.#ended) {
+      const overdue = setTimeout(() => this.#end(new Error('Redis does not answer a read')), READ_BLOCK_MS + READ_OVERDUE_MS);
+      const reply = await send<StreamReply | null>(
+        this.#blocking,
+        'XREAD',
+        ...['BLOCK', READ_BLOCK_MS, 'COUNT', READ_ENTRIES, 'STREAMS', stream, last],
+      ).finally(() => clearTimeout(overdue));
+      for (const [id, fields] of reply?.[0]?.[1] ?? []) {
+        last = id.toString();
+        const [header, data] = readFields(fields);
+        entries += 1;
+        bytes += data?.byteLength ?? 0;
+        if (header && !this.#ended) this.#events.entry(last, header, data);
+      }
+      if (entries < TRIM_AFTER_ENTRIES && bytes < TRIM_AFTER_BYTES) continue;
+      entries = bytes = 0;
+      send(this.#command, 'XTRIM', stream, 'MINID', '~', last).catch((error: unknown) => this.#end(error));
+    }
+  }
+
+  async addJob(queueName: string, jobId: string, name: JobName, data: unknown): Promise<void> {
+    if (this.#command.status !== 'ready') throw deliveryError(new Error("Stream isn't writeable"));
+    try {
+      await this.#queue(queueName).add(name, data, { jobId });
+    } catch (error) {
+      throw deliveryError(error);
+    }
+  }
+
+  /** A Queue over a ready client with both switches set costs no round trip. */
+  #queue(name: string): Queue {
+    const known = this.#queues.get(name);
+    if (known) return known;
+    if (this.#queues.size >= QUEUES) this.#queues.clear();
+    const queue = new Queue(name, {
+      connection: this.#command,
+      skipVersionCheck: true,
+      skipMetasUpdate: true,
+      defaultJobOptions: { removeOnComplete: true, removeOnFail: true },
+    });
+    queue.on('error', () => undefined);
+    this.#queues.set(name, queue);
+    return queue;
+  }
+
+  async leases(runnerIds: readonly string[]): Promise<Map<string, string | null>> {
+    const values = await send<(Buffer | null)[]>(this.#command, 'MGET', ...runnerIds.map(leaseKey));
+    return new Map(runnerIds.map((id, index) => [id, values[index]?.toString() ?? null]));
+  }
+
+  async write(runnerId: string, boot: string, header: InHeader, bytes: Uint8Array | undefined): Promise<boolean> {
+    const fields = [streamFields.header, JSON.stringify(header), ...(bytes ? [streamFields.bytes, Buffer.from(bytes)] : [])];
+    return (await send(this.#command, 'XADD', inStreamName(runnerId, boot), 'NOMKSTREAM', '*', ...fields)) !== null;
+  }
+
+  async ping(): Promise<void> {
+    await send(this.#command, 'PING');
+  }
+
+  /** For administration (redis-users.ts). */
+  async call<T>(command: string, ...args: string[]): Promise<T> {
+    return send<T>(this.#command, command, ...args);
+  }
+
+  async close(stream: string): Promise<void> {
+    this.#ended = true;
+    await send(this.#command, 'UNLINK', stream).catch(() => undefined);
+    this.#disconnect();
+  }
+
+  #end(cause: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#disconnect();
+    this.#events.gone(cause);
+  }
+
+  #disconnect(): void {
+    clearInterval(this.#renewal);
+    this.#command.disconnect();
+    this.#blocking.disconnect();
+  }
+}
+
+/** RESP2: [[stream, [[id, [field, value, …]], …]]]. */
+type StreamReply = [stream: Buffer, entries: [id: Buffer, fields: Buffer[]][]][];
+
+const readFields = (fields: Buffer[]): [header: Buffer | undefined, bytes: Buffer | undefined] => {
+  let header: Buffer | undefined;
+  let bytes: Buffer | undefined;
+  for (let index = 0; index + 1 < fields.length; index += 2) {
+    const name = fields[index]?.toString();
+    if (name === streamFields.header) header = fields[index + 1];
+    else if (name === streamFields.bytes) bytes = fields[index + 1];
+  }
+  return [header, bytes];
+};
