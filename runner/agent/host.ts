@@ -1,0 +1,258 @@
+import { rm } from 'node:fs/promises';
+import type { z } from 'zod';
+import type { AgentEvent, AgentHello } from '../protocol/agent.ts';
+import { agentProtocol, frameBounds } from '../protocol/agent.ts';
+import type { RunnerError } from '../protocol/errors.ts';
+import type {
+  FileInput,
+  FileOperation,
+  FileOutput,
+  FileRead,
+  FileWatch,
+  FileWrite,
+  WatchEvent,
+} from '../protocol/files.ts';
+import type { ReadHead, WriteResult } from '../protocol/files.ts';
+import type { Attachment, ProcessInfo, ProcessSpec, SignalName } from '../protocol/process.ts';
+import { ControlConnection, unavailable } from './connection.ts';
+import type { Accepted, AgentLog } from './listener.ts';
+import { AgentListener } from './listener.ts';
+import { PendingRequests } from './pending.ts';
+import { HostReaders } from './readers.ts';
+import { nothingShape, processListShape, startedShape } from './replies.ts';
+import type { AgentSession, ProcessSink, ReaderHandle } from './session.ts';
+
+/** How long a request waits for an agent that is not connected: it redials every 100 ms. */
+const reconnectMs = 2_000;
+const requestMs = 10_000;
+/** A process that does not read its stdin holds a write back this long. */
+const stdinMs = 30_000;
+
+/** Makes `socketDir` and listens there; the engine mounts it read-only into the sandbox at SOCKET_MOUNT. */
+export async function createAgentSession(options: { socketDir: string; log: AgentLog }): Promise<AgentSession> {
+  const session = new HostSession(options.socketDir, options.log);
+  await session.listen();
+  return session;
+}
+
+class HostSession implements AgentSession {
+  #connection: ControlConnection | undefined;
+  /** Of the agent that this session belongs to: another one knows none of its processes. */
+  #boot: string | undefined;
+  #gone = false;
+  #arrivals: { resolve(connection: ControlConnection): void; reject(error: RunnerError): void }[] = [];
+  readonly #socketDir: string;
+  readonly #log: AgentLog;
+  readonly #listener: AgentListener;
+  readonly #readers = new HostReaders((frame) => this.#connection?.send(frame));
+
+  constructor(socketDir: string, log: AgentLog) {
+    this.#socketDir = socketDir;
+    this.#log = log;
+    this.#listener = new AgentListener({
+      socketDir,
+      log,
+      frameBytes: () =>
+        this.#connection?.pending.awaitsLongReply === true ? frameBounds.longReplyBytes : frameBounds.frameBytes,
+      accept: (accepted) => this.#accept(accepted, accepted.hello),
+      misbehaved: () => this.#end(),
+    });
+  }
+
+  listen(): Promise<void> {
+    return this.#listener.listen();
+  }
+
+  get connected(): boolean {
+    return this.#connection !== undefined;
+  }
+
+  async ready(timeoutMs: number): Promise<void> {
+    await this.#connect(timeoutMs);
+  }
+
+  async configure(config: { env: Record<string, string>; cwd: string }): Promise<void> {
+    await this.#request({ op: 'configure', ...config }, nothingShape);
+  }
+
+  async start(
+    spec: ProcessSpec,
+    asked: { attach: Attachment; sink: ProcessSink } | null,
+  ): Promise<{ pid: number; reader: ReaderHandle | null }> {
+    const connection = await this.#connect(reconnectMs);
+    const reader = asked === null ? null : this.#readers.add(spec.processId, asked.attach, asked.sink);
+    const wire = reader === null || asked === null ? null : { id: reader.id, attach: asked.attach };
+    try {
+      const { pid } = await connection.request({ op: 'start', spec, reader: wire }, startedShape, requestMs);
+      return { pid, reader: reader?.handle ?? null };
+    } catch (error) {
+      reader?.handle.detach();
+      throw error;
+    }
+  }
+
+  async attach(processId: string, attach: Attachment, sink: ProcessSink): Promise<ReaderHandle> {
+    const connection = await this.#connect(reconnectMs);
+    const reader = this.#readers.add(processId, attach, sink);
+    try {
+      const wire = { id: reader.id, attach };
+      await connection.request({ op: 'attach', processId, reader: wire }, nothingShape, requestMs);
+      return reader.handle;
+    } catch (error) {
+      reader.handle.detach();
+      throw error;
+    }
+  }
+
+  async list(): Promise<ProcessInfo[]> {
+    return await this.#request({ op: 'list' }, processListShape, requestMs, true);
+  }
+
+  async writeStdin(processId: string, bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; at += frameBounds.stdinBytes) {
+      const connection = await this.#connect(reconnectMs);
+      await connection.stdin(processId, bytes.subarray(at, at + frameBounds.stdinBytes), nothingShape, stdinMs);
+    }
+  }
+
+  async closeStdin(processId: string): Promise<void> {
+    await this.#request({ op: 'close_stdin', processId }, nothingShape);
+  }
+
+  async resize(processId: string, size: { cols: number; rows: number }): Promise<void> {
+    await this.#request({ op: 'resize', processId, ...size }, nothingShape);
+  }
+
+  async signal(processId: string, signal: SignalName): Promise<void> {
+    await this.#request({ op: 'signal', processId, signal }, nothingShape);
+  }
+
+  async terminateAll(graceMs: number): Promise<void> {
+    await this.#request({ op: 'terminate', graceMs }, nothingShape, graceMs + requestMs);
+  }
+
+  async file<O extends FileOperation>(_operation: O, _input: FileInput<O>): Promise<FileOutput<O>> {
+    throw unavailable();
+  }
+
+  async read(_request: FileRead, _signal: AbortSignal): Promise<{ head: ReadHead; body: AsyncIterable<Uint8Array> }> {
+    throw unavailable();
+  }
+
+  async write(_request: FileWrite, _body: AsyncIterable<Uint8Array>, _signal: AbortSignal): Promise<WriteResult> {
+    throw unavailable();
+  }
+
+  async watch(
+    _request: FileWatch,
+    _sink: (events: WatchEvent[], droppedEvents: number) => void,
+  ): Promise<{ close(): void }> {
+    throw unavailable();
+  }
+
+  async close(): Promise<void> {
+    this.#end();
+    await this.#listener.close();
+    await rm(this.#socketDir, { recursive: true, force: true });
+  }
+
+  async #request<T>(
+    body: Parameters<ControlConnection['request']>[0],
+    shape: z.ZodType<T>,
+    timeoutMs = requestMs,
+    long = false,
+  ): Promise<T> {
+    const connection = await this.#connect(reconnectMs);
+    return await connection.request(body, shape, timeoutMs, long);
+  }
+
+  #connect(timeoutMs: number): Promise<ControlConnection> | ControlConnection {
+    if (this.#connection !== undefined) return this.#connection;
+    if (this.#gone) throw unavailable('The sandbox is gone.');
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#arrivals = this.#arrivals.filter((other) => other !== arrival);
+        reject(unavailable());
+      }, timeoutMs);
+      const arrival = {
+        resolve: (connection: ControlConnection) => {
+          clearTimeout(timer);
+          resolve(connection);
+        },
+        reject: (error: RunnerError) => {
+          clearTimeout(timer);
+          reject(error);
+        },
+      };
+      this.#arrivals.push(arrival);
+    });
+  }
+
+  /** Whether it was expected. */
+  #accept(accepted: Accepted, hello: AgentHello): boolean {
+    if (hello.role === 'data') {
+      this.#listener.violation(accepted.socket, 'a data connection that was not asked for');
+      return false;
+    }
+    if (hello.protocol !== agentProtocol) {
+      this.#listener.violation(accepted.socket, `protocol ${hello.protocol} instead of ${agentProtocol}`);
+      return false;
+    }
+    if (this.#boot !== undefined && this.#boot !== hello.boot) this.#readers.loseAll();
+    this.#boot = hello.boot;
+    this.#connection?.close();
+    this.#drop();
+    const connection = new ControlConnection(accepted, new PendingRequests(), {
+      output: (payload) => this.#readers.output(payload),
+      event: (event) => this.#event(event),
+      violation: (socket, reason) => this.#listener.violation(socket, reason),
+      closed: (closed) => {
+        if (closed === this.#connection) this.#drop();
+      },
+    });
+    this.#connection = connection;
+    this.#resume(connection);
+    for (const { resolve } of this.#arrivals.splice(0)) resolve(connection);
+    return false;
+  }
+
+  /** What was under way on the connection before this one goes on. */
+  #resume(connection: ControlConnection): void {
+    for (const { id, processId, attach } of this.#readers.live()) {
+      connection
+        .request({ op: 'attach', processId, reader: { id, attach } }, nothingShape, requestMs)
+        .catch((error: unknown) => {
+          if (connection === this.#connection) this.#readers.lost(id);
+          this.#log('a reader could not be attached again', { processId, error: String(error) });
+        });
+    }
+  }
+
+  #drop(): void {
+    const connection = this.#connection;
+    this.#connection = undefined;
+    connection?.pending.failAll(unavailable());
+  }
+
+  #event(event: AgentEvent): void {
+    switch (event.event) {
+      case 'lagged':
+        return this.#readers.lagged(event);
+      case 'exit':
+        return this.#readers.exited(event);
+      case 'watch':
+        return;
+      default:
+        return event satisfies never;
+    }
+  }
+
+  #end(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#connection?.close();
+    this.#drop();
+    for (const { reject } of this.#arrivals.splice(0)) reject(unavailable('The sandbox is gone.'));
+    this.#readers.loseAll();
+  }
+}

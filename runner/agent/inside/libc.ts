@@ -1,0 +1,82 @@
+import { FFIType, dlopen, ptr } from 'bun:ffi';
+
+/**
+ * The few system calls that Bun has no function for. Credentials are set by raw system calls, not by libc's functions: those change
+ * every thread of the process, the raw calls only the calling one (nptl(7)).
+ */
+const libc = dlopen('libc.so.6', {
+  syscall: { args: ['i32', FFIType.i64_fast, FFIType.i64_fast, FFIType.i64_fast], returns: FFIType.i64_fast },
+  pipe2: { args: ['ptr', 'i32'], returns: 'i32' },
+  faccessat: { args: ['i32', 'ptr', 'i32', 'i32'], returns: 'i32' },
+  memfd_create: { args: ['ptr', 'u32'], returns: 'i32' },
+  ioctl: { args: ['i32', FFIType.u64_fast, FFIType.i64_fast], returns: 'i32' },
+  inotify_init1: { args: ['i32'], returns: 'i32' },
+  inotify_add_watch: { args: ['i32', 'ptr', 'u32'], returns: 'i32' },
+  inotify_rm_watch: { args: ['i32', 'i32'], returns: 'i32' },
+}).symbols;
+
+/** Numbers of include/uapi/asm: they differ between the two architectures that we run on. */
+const numbers =
+  process.arch === 'arm64'
+    ? { setgroups: 159, setresgid: 149, setresuid: 147 }
+    : { setgroups: 116, setresgid: 119, setresuid: 117 };
+
+const atFdCwd = -100;
+const atEaccess = 0x200;
+const cloexec = 0o2000000;
+const tcxonc = 0x540a;
+const noGroups = new Uint32Array(1);
+
+const cstring = (text: string): Uint8Array => Buffer.from(`${text}\0`);
+
+function credential(what: string, result: number | bigint): void {
+  // Going on with another uid than asked for must not happen: end the sandbox rather than act as the wrong user.
+  if (Number(result) !== 0) {
+    console.error(`glovebox agent: ${what} failed; stopping`);
+    process.exit(70);
+  }
+}
+
+/** Real, effective and (by the next exec) saved ids of this thread; 0 stays the saved uid, so that it can come back. */
+export function assumeThreadIdentity(uid: number, gid: number, groups: Uint32Array): void {
+  credential(
+    'setgroups',
+    libc.syscall(numbers.setgroups, groups.length, ptr(groups.length === 0 ? noGroups : groups), 0),
+  );
+  credential('setresgid', libc.syscall(numbers.setresgid, gid, gid, 0));
+  credential('setresuid', libc.syscall(numbers.setresuid, uid, uid, 0));
+}
+
+export function resumeThreadIdentity(): void {
+  credential('setresuid', libc.syscall(numbers.setresuid, 0, 0, 0));
+  credential('setresgid', libc.syscall(numbers.setresgid, 0, 0, 0));
+  credential('setgroups', libc.syscall(numbers.setgroups, 0, ptr(noGroups), 0));
+}
+
+export function pipe(): { read: number; write: number } {
+  const fds = new Int32Array(2);
+  if (libc.pipe2(ptr(fds), cloexec) !== 0) throw new Error('no pipe could be made: too many open files');
+  return { read: fds[0] ?? -1, write: fds[1] ?? -1 };
+}
+
+export type Access = 'read' | 'write' | 'execute';
+const accessBits: Record<Access, number> = { read: 4, write: 2, execute: 1 };
+
+/** By the effective ids, unlike access(2). */
+export const mayAccess = (path: string, access: Access): boolean =>
+  libc.faccessat(atFdCwd, ptr(cstring(path)), accessBits[access], atEaccess) === 0;
+
+export function memoryFile(name: string): number {
+  const fd = libc.memfd_create(ptr(cstring(name)), 1);
+  if (fd < 0) throw new Error('no memory file could be made');
+  return fd;
+}
+
+/** Stops or restarts a terminal's output: what writes to it blocks meanwhile (tcflow(3)). */
+export const terminalFlow = (slaveFd: number, stop: boolean): boolean =>
+  libc.ioctl(slaveFd, tcxonc, stop ? 0 : 1) === 0;
+
+export const inotifyOpen = (): number => libc.inotify_init1(cloexec | 0o4000);
+export const inotifyAdd = (fd: number, path: string, mask: number): number =>
+  libc.inotify_add_watch(fd, ptr(cstring(path)), mask);
+export const inotifyRemove = (fd: number, descriptor: number): number => libc.inotify_rm_watch(fd, descriptor);

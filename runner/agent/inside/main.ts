@@ -1,0 +1,61 @@
+import type { AgentRequest } from '../../protocol/agent.ts';
+import { SOCKET_MOUNT, SOCKET_NAME } from '../paths.ts';
+import { ControlConnection } from './control.ts';
+import { AgentFault } from './fault.ts';
+import { ProcessTable } from './processes.ts';
+import type { Outlet } from './reader.ts';
+
+/** The container's main program (under tini): starts and feeds processes, works on files, and tells the host about it. */
+const processes = new ProcessTable();
+const boot = crypto.randomUUID().replaceAll('-', '');
+
+const control = new ControlConnection(`${SOCKET_MOUNT}/${SOCKET_NAME}`, boot, {
+  request: answer,
+  stdin: (processId, bytes) => processes.writeStdin(processId, bytes),
+  grant: (reader, bytes) => processes.grant(reader, bytes),
+  detach: (reader) => processes.detach(reader),
+  closed: () => {
+    processes.detachAll();
+  },
+});
+
+function answer(request: AgentRequest, outlet: Outlet): unknown {
+  switch (request.op) {
+    case 'configure':
+      return processes.configure(request.env, request.cwd);
+    case 'start':
+      return processes.start(request.spec, request.reader, outlet);
+    case 'attach':
+      return processes.attach(request.processId, request.reader, outlet);
+    case 'list':
+      return processes.list();
+    case 'close_stdin':
+      return processes.closeStdin(request.processId);
+    case 'resize':
+      return processes.resize(request.processId, request.cols, request.rows);
+    case 'signal':
+      return processes.signal(request);
+    case 'terminate':
+      return processes.terminate(request.graceMs);
+    case 'file':
+    case 'read':
+    case 'write':
+    case 'watch':
+    case 'unwatch':
+      throw new AgentFault('internal', 'The agent does not work on files yet.');
+    default:
+      return unknownOperation(request);
+  }
+}
+
+function unknownOperation(request: never): never {
+  throw new AgentFault('internal', `The agent does not know the request ${JSON.stringify(request).slice(0, 100)}.`);
+}
+
+// One request's mistake must not end the sandbox.
+process.on('uncaughtException', (error) => console.error('uncaught', error));
+process.on('unhandledRejection', (error) => console.error('unhandled', error));
+// Under tini a SIGTERM reaches only us: the engine stops a container with it.
+process.on('SIGTERM', () => process.exit(0));
+
+control.dial();

@@ -1,0 +1,190 @@
+import { limits } from '../../protocol/limits.ts';
+import type { ProcessExit, ProcessInfo, ProcessSpec, SignalName } from '../../protocol/process.ts';
+import type { Child, ChildEvents } from './child.ts';
+import type { Reader } from './reader.ts';
+import { OutputRing } from './ring.ts';
+import type { OutputFd } from './ring.ts';
+import { signalSession } from './session.ts';
+
+/** A descendant that goes on writing must not hold an exited process for longer than this. */
+const exitDrainMaxMs = 1_000;
+
+/** One process of the sandbox: its output, its readers, its end. */
+export class ManagedProcess implements ChildEvents {
+  readonly ring = new OutputRing();
+  readonly readers = new Set<Reader>();
+  exit: ProcessExit | null = null;
+  /** Without the script and stdin, which may be large. */
+  readonly #spec: Omit<ProcessSpec, 'command' | 'cwd' | 'env' | 'stdin' | 'stdinBase64' | 'stdinEnds'>;
+  readonly #command: string;
+  readonly #cwd: string;
+  readonly #startedAt = Date.now();
+  readonly #startedTick = performance.now();
+  readonly #onEnd: (process: ManagedProcess) => void;
+  #child: Child | undefined;
+  #written: Record<OutputFd, number> = { 0: 0, 1: 0, 2: 0 };
+  #dropped: Record<OutputFd, number> = { 0: 0, 1: 0, 2: 0 };
+  #paused = false;
+  #outputEnded = false;
+  #deadline: Timer | undefined;
+  #quiet: Timer | undefined;
+  /** Why a signal that ends it was ours. */
+  #ours: 'deadline' | 'killed' | 'sandbox_ended' | undefined;
+  #died: { code: number | null; signal: string | null; tick: number } | undefined;
+
+  constructor(spec: ProcessSpec, cwd: string, onEnd: (process: ManagedProcess) => void) {
+    const { command, cwd: _cwd, env: _env, stdin: _stdin, stdinBase64: _bytes, stdinEnds: _ends, ...kept } = spec;
+    this.#spec = kept;
+    this.#command = (command.kind === 'shell' ? command.script : command.argv.join(' ')).slice(0, 1024);
+    this.#cwd = cwd;
+    this.#onEnd = onEnd;
+  }
+
+  get id(): string {
+    return this.#spec.processId;
+  }
+
+  get child(): Child | undefined {
+    return this.#child;
+  }
+
+  get isTerminal(): boolean {
+    return this.#spec.pty !== undefined;
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? process.pid;
+  }
+
+  started(child: Child): void {
+    this.#child = child;
+    const { timeoutMs } = this.#spec;
+    if (timeoutMs !== undefined && this.#died === undefined) {
+      this.#deadline = setTimeout(() => this.#kill('deadline'), Math.min(timeoutMs, 0x7fffffff));
+    }
+  }
+
+  /** For what could not be executed: the sentence and exit code that a shell would give. */
+  neverRan(exitCode: number, message: string): void {
+    this.output(this.isTerminal ? 0 : 2, Buffer.from(`${message}\n`));
+    this.#outputEnded = true;
+    this.exited(exitCode, null);
+  }
+
+  signal(name: SignalName): void {
+    if (this.#died !== undefined || this.#child === undefined) return;
+    if (name === 'SIGKILL') this.#kill('killed');
+    else {
+      if (name === 'SIGTERM' || name === 'SIGINT' || name === 'SIGHUP' || name === 'SIGQUIT') this.#ours ??= 'killed';
+      signalGroup(this.#child.pid, name);
+    }
+  }
+
+  /** The sandbox ends: asked first, then made to. */
+  terminate(force: boolean): void {
+    if (this.#child === undefined) return;
+    if (force) return this.#kill('sandbox_ended');
+    this.#ours ??= 'sandbox_ended';
+    if (this.#died === undefined) signalGroup(this.#child.pid, 'SIGTERM');
+  }
+
+  #kill(reason: 'deadline' | 'killed' | 'sandbox_ended'): void {
+    if (this.#child === undefined) return;
+    if (this.#died === undefined) this.#ours = reason;
+    signalSession(this.#child.pid, 'SIGKILL', this.#died === undefined);
+  }
+
+  output(fd: OutputFd, bytes: Uint8Array): boolean {
+    if (this.exit !== null) return true;
+    const room = (this.#spec.outputLimitBytes ?? Infinity) - this.#written[fd];
+    const kept = bytes.length <= room ? bytes : bytes.subarray(0, Math.max(0, room));
+    this.#written[fd] += kept.length;
+    this.#dropped[fd] += bytes.length - kept.length;
+    this.ring.append(fd, kept);
+    for (const reader of this.readers) reader.pump();
+    if (this.#died !== undefined) this.#armQuiet(this.#died.tick);
+    this.#paused = this.#mustPause();
+    return !this.#paused;
+  }
+
+  /** A reader has come, gone, or granted credit. */
+  readersChanged(): void {
+    if (!this.#paused || this.#mustPause()) return;
+    this.#paused = false;
+    if (this.#died !== undefined) this.#armQuiet(performance.now());
+    this.#child?.resume();
+  }
+
+  outputEnded(): void {
+    this.#outputEnded = true;
+    if (this.#died !== undefined) this.#finish();
+  }
+
+  exited(code: number | null, signal: string | null): void {
+    if (this.#died !== undefined) return;
+    clearTimeout(this.#deadline);
+    const tick = performance.now();
+    this.#died = { code: signal === null ? code : null, signal, tick };
+    if (this.#outputEnded) this.#finish();
+    else this.#armQuiet(tick);
+  }
+
+  info(): ProcessInfo {
+    const { user, tag } = this.#spec;
+    return {
+      processId: this.id,
+      pid: this.pid,
+      command: this.#command,
+      cwd: this.#cwd,
+      user,
+      pty: this.isTerminal,
+      ...(tag === undefined ? {} : { tag }),
+      startedAtMs: this.#startedAt,
+      outputBytes: this.ring.end,
+      exit: this.exit,
+    };
+  }
+
+  #mustPause(): boolean {
+    for (const reader of this.readers) if (reader.holds) return true;
+    return false;
+  }
+
+  #armQuiet(fromTick: number): void {
+    if (this.exit !== null) return;
+    clearTimeout(this.#quiet);
+    const left = Math.min(limits.exitQuietMs, fromTick + exitDrainMaxMs - performance.now());
+    this.#quiet = setTimeout(
+      () => {
+        // While a reader holds the output back, silence says nothing.
+        if (!this.#paused) this.#finish();
+      },
+      Math.max(0, left),
+    );
+  }
+
+  #finish(): void {
+    if (this.exit !== null || this.#died === undefined) return;
+    clearTimeout(this.#quiet);
+    const { code, signal, tick } = this.#died;
+    this.exit = {
+      exitCode: code,
+      signal,
+      reason: signal === null ? 'exited' : (this.#ours ?? 'signalled'),
+      durationMs: tick - this.#startedTick,
+      droppedStdoutBytes: this.#dropped[1] + this.#dropped[0],
+      droppedStderrBytes: this.#dropped[2],
+    };
+    if (this.#outputEnded) this.#child?.release();
+    for (const reader of this.readers) reader.end(this.exit, this.ring.end);
+    this.#onEnd(this);
+  }
+}
+
+function signalGroup(leader: number, signal: SignalName): void {
+  try {
+    process.kill(-leader, signal);
+  } catch {
+    // ESRCH: it has just ended, and its exit is on the way.
+  }
+}
