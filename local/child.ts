@@ -41,7 +41,12 @@ export class KeptChild {
   async start(): Promise<void> {
     if (this.#wanted) return;
     this.#wanted = true;
-    await this.#launch();
+    try {
+      await this.#launch();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
   }
 
   /** Ends the child (SIGTERM, after its deadline SIGKILL) and waits until it is gone. */

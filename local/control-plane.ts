@@ -41,16 +41,21 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const start = async () => {
     if (miniflare) return;
     await migrate(bundle, state, options);
-    miniflare = new Miniflare(describeWorker(bundle, state, options, hosts));
+    miniflare = createMiniflare(describeWorker(bundle, state, options, hosts));
     await miniflare.ready;
   };
-  await start();
+  try {
+    await start();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
   return { stop, start };
 }
 
 /** Before the worker serves: a workerd without its sockets applies what is missing. */
 async function migrate(bundle: WorkerBundle, state: string, options: ControlPlaneOptions): Promise<void> {
-  const miniflare = new Miniflare(describeWorker(bundle, state, options, []));
+  const miniflare = createMiniflare(describeWorker(bundle, state, options, []));
   try {
     for (const { binding, migrationsDir } of bundle.config.d1Databases) {
       const database = await miniflare.getD1Database(binding);
@@ -60,6 +65,19 @@ async function migrate(bundle: WorkerBundle, state: string, options: ControlPlan
   } finally {
     await miniflare.dispose();
   }
+}
+
+/** Miniflare ends the process at the first signal, before anything else could be stopped: its handlers are taken away. */
+function createMiniflare(options: ReturnType<typeof convertV4MiniflareOptions>): Miniflare {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  const before = new Map(signals.map((signal) => [signal, process.rawListeners(signal)]));
+  const miniflare = new Miniflare(options);
+  for (const [signal, kept] of before) {
+    for (const listener of process.rawListeners(signal)) {
+      if (!kept.includes(listener)) process.removeListener(signal, listener as NodeJS.SignalsListener);
+    }
+  }
+  return miniflare;
 }
 
 function describeWorker(bundle: WorkerBundle, state: string, options: ControlPlaneOptions, hosts: readonly string[]) {

@@ -149,8 +149,8 @@ async function addReference(): Promise<string> {
 function releaseReference(docker: Docker, reference: string, progress: Progress): Promise<void> {
   return withMutex('engine', MUTEX_DEADLINE_MS, async () => {
     await rm(reference, { force: true });
-    const started = await readStarted();
-    if (!started || (await hasUsers())) return;
+    const [used, started] = [await hasUsers(), await readStarted()];
+    if (used || !started) return;
     const foreign = (await docker.listContainers()).filter((c) => c.Labels['glovebox.installation'] === undefined);
     if (foreign.length > 0) {
       progress(`the Docker engine that was started for Glovebox stays: ${foreign.length} other container(s) run on it`);

@@ -14,6 +14,7 @@ import { projectRoot } from './project.ts';
 const BUILD_DEADLINE_MS = 30 * 60_000;
 const BUILD_SILENCE_MS = 5 * 60_000;
 const KEPT_LINES = 25;
+const SHOW_EVERY_MS = 2_000;
 
 /** The npm of the images, fetched by this machine's npm (its registry, proxy and certificates) and checked here. */
 const NPM = {
@@ -73,6 +74,7 @@ async function buildContext(docker: Docker, context: string, name: ImageName, ha
     },
   );
   const last: string[] = [];
+  let shownAt = 0;
   try {
     const stream = await docker.buildImage(tar.stdout, {
       t: `glovebox/${name}:${hash}`,
@@ -82,7 +84,10 @@ async function buildContext(docker: Docker, context: string, name: ImageName, ha
     });
     await followEngineStream(stream, BUILD_SILENCE_MS, (line) => {
       if (last.push(line) > KEPT_LINES) last.shift();
-      if (/^Step \d|^(Get:|Unpacking|Setting up)/.test(line)) progress(`image ${name}: ${line.slice(0, 100)}`);
+      const isStep = /^Step \d/.test(line);
+      if (!isStep && performance.now() - shownAt < SHOW_EVERY_MS) return;
+      shownAt = performance.now();
+      progress(`image ${name}: ${line.trim().slice(0, 100)}`);
     });
   } catch (error) {
     throw new Error([`image glovebox/${name} could not be built`, ...last].join('\n  '), { cause: error });

@@ -5,9 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Progress } from './command.ts';
 import { startControlPlane, type ControlPlane } from './control-plane.ts';
 import { acquireEngine, findEnginePackages, type Engine } from './engine.ts';
+import { describeRunning, installationMutex } from './holder.mjs';
 import { ensureImages } from './images.ts';
 import { removeLeftovers } from './leftovers.ts';
-import { readHolder, tryHold } from './mutex.ts';
+import { tryHold } from './mutex.ts';
 import { installPackages, type PackageName } from './packages.ts';
 import { checkRedis, findFreePort, startRedis, type RedisService } from './redis.ts';
 import { createRunner, type RunnerService } from './runner.ts';
@@ -162,13 +163,9 @@ export async function provision(
 }
 
 async function holdDataDir(dataDir: string, url: string): Promise<Cleanup> {
-  const name = `installation ${dataDir}`;
-  const held = await tryHold(name, () => JSON.stringify({ pid: process.pid, url }));
+  const held = await tryHold(installationMutex(dataDir), () => JSON.stringify({ pid: process.pid, url }));
   if (held) return () => held.release();
-  const holder = JSON.parse((await readHolder(name)) || '{}') as { pid?: number; url?: string };
-  throw new AlreadyRunning(
-    `Glovebox runs already in ${dataDir}: ${holder.url ?? 'starting'} (pid ${holder.pid ?? '?'}).`,
-  );
+  throw new AlreadyRunning(await describeRunning(dataDir));
 }
 
 async function useRedis(url: string): Promise<RedisService> {

@@ -2,18 +2,12 @@
  * Mutual exclusion between processes of one machine by abstract Unix sockets: the kernel releases them when the holder
  * dies, by kill -9 too, so there is no stale state to judge. Connecting tells who holds it, and when it is released.
  */
-import { createHash } from 'node:crypto';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { mutexAddress, readHolder } from './holder.mjs';
 
 export interface Held {
   release(): Promise<void>;
-}
-
-const INTRODUCTION_DEADLINE_MS = 2_000;
-
-function address(name: string): string {
-  return `\0glovebox/${createHash('sha256').update(name).digest('hex').slice(0, 32)}`;
 }
 
 function listen(name: string, note: () => string): Promise<Held | undefined> {
@@ -29,7 +23,7 @@ function listen(name: string, note: () => string): Promise<Held | undefined> {
       if (error.code === 'EADDRINUSE') resolve(undefined);
       else reject(error);
     });
-    server.listen(address(name), () => {
+    server.listen(mutexAddress(name), () => {
       server.unref();
       resolve({
         release: () =>
@@ -42,23 +36,8 @@ function listen(name: string, note: () => string): Promise<Held | undefined> {
   });
 }
 
-/** What the holder says of itself; undefined if nobody holds it any more. */
-export function readHolder(name: string): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const socket = connect(address(name));
-    const end = (answer: string | undefined) => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.setTimeout(INTRODUCTION_DEADLINE_MS, () => end(''));
-    socket.once('error', () => end(undefined));
-    socket.once('close', () => end(undefined));
-    socket.once('data', (chunk) => end(chunk.toString('utf8').trim()));
-  });
-}
-
 function waitForRelease(name: string, deadlineMs: number): Promise<void> {
-  const socket = connect(address(name));
+  const socket = connect(mutexAddress(name));
   socket.setTimeout(deadlineMs, () => socket.destroy());
   return text(socket).then(
     () => undefined,

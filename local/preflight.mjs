@@ -6,7 +6,7 @@ import { request } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BadOption, readOptions } from './options.mjs';
+import { describeRunning } from './holder.mjs';
 
 const MIN_NODE = 20;
 const PING_DEADLINE_MS = 3_000;
@@ -285,23 +285,17 @@ export function findNode24() {
 }
 
 /**
- * Reads the options and checks the machine; says what is wrong on stderr and ends the process with status 1 if anything is.
- * @param {string[]} args
+ * Every sentence that the machine deserves for these options; none if all is well.
+ * @param {import('./options.mjs').Options} options
  */
-export async function passPreflight(args) {
-  try {
-    const options = readOptions(args, process.env);
-    const problems = judge(await gatherFacts(options));
-    if (findNode24() === undefined) {
-      problems.push(
-        'node_modules has no Node 24 for this machine: run `npm ci` without --omit=optional (linux x64 or arm64).',
-      );
-    }
-    if (problems.length === 0) return options;
-    for (const problem of problems) console.error(problem);
-  } catch (error) {
-    if (!(error instanceof BadOption)) throw error;
-    console.error(error.message);
+export async function findProblems(options) {
+  const running = await describeRunning(options.dataDir);
+  if (running !== undefined) return [running];
+  const problems = judge(await gatherFacts(options));
+  if (findNode24() === undefined) {
+    problems.push(
+      'node_modules has no Node 24 for this machine: run `npm ci` without --omit=optional (linux x64 or arm64).',
+    );
   }
-  process.exit(1);
+  return problems;
 }

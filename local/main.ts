@@ -1,0 +1,79 @@
+/** `npm start`: one installation in the foreground, until Ctrl-C or SIGTERM. */
+import { startInstallation, AlreadyRunning, type Installation } from './installation.ts';
+import { LOCAL_ENV, spellKey, writeLocalEnv } from './local-env.ts';
+import { readOptions } from './options.mjs';
+import { ensureLocalKey } from './tenant.ts';
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+const startedAt = performance.now();
+const elapsed = () => `${((performance.now() - startedAt) / 1000).toFixed(1)} s`.padStart(7);
+const progress = (line: string) => console.log(`[${elapsed()}] ${line}`);
+
+/** Resolves at the first signal; at the second the process ends at once, leaving the rest to the next start. */
+function watchSignals(abort: AbortController): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const onSignal = (signal: NodeJS.Signals) => {
+      if (asked) {
+        console.error('Stopped at once; what is left is removed by the next start.');
+        process.exit(130);
+      }
+      asked = true;
+      progress(`${signal}: stopping (once more: at once)`);
+      abort.abort(new Error(`stopped by ${signal}`));
+      resolve();
+    };
+    for (const signal of SIGNALS) process.on(signal, onSignal);
+  });
+}
+
+async function announce({ url, dataDir, engine }: Installation, key: string): Promise<void> {
+  const keys = spellKey(key);
+  const { version, runtime, userNamespaces } = await engine.describe();
+  const auth = `-H 'Authorization: Bearer ${keys.native}'`;
+  const json = `-H 'Content-Type: application/json'`;
+  const create = `curl -s ${url}/v1/sandboxes ${auth} ${json} -d '{"template":"base"}'`;
+  const run = `curl -s ${url}/v1/sandboxes/$id/exec ${auth} ${json} -d '{"command":"uname -a; id"}'`;
+  console.log(`
+Glovebox is ready after ${elapsed().trim()}: ${url}
+
+  API key    ${keys.native}
+    as E2B   ${keys.e2b}
+    Acontext ${keys.acontext}
+    Sandbase ${keys.sandbase}
+  for shells . ${dataDir}/${LOCAL_ENV}
+  isolation  containers by ${runtime} (Docker ${version}), sharing this machine's kernel; user namespaces ${userNamespaces ? 'on' : 'off'}
+
+Try it:
+
+  id=$(${create} | sed -E 's/.*"id":"([0-9a-f]{32})".*/\\1/'); ${run}
+
+Ctrl-C stops it.`);
+}
+
+async function main(): Promise<number> {
+  const abort = new AbortController();
+  const stopAsked = watchSignals(abort);
+  let installation: Installation;
+  try {
+    const options = readOptions(process.argv.slice(2), process.env);
+    installation = await startInstallation({ ...options, progress, signal: abort.signal });
+  } catch (error) {
+    if (abort.signal.aborted) return 0;
+    console.error(error instanceof AlreadyRunning ? error.message : error);
+    return 1;
+  }
+  try {
+    const key = await ensureLocalKey(installation.url, installation.dataDir, installation.secrets);
+    await writeLocalEnv(installation.dataDir, installation.url, key);
+    await announce(installation, key);
+    await stopAsked;
+  } finally {
+    await installation.stop();
+  }
+  progress('stopped');
+  return 0;
+}
+
+process.exit(await main());
