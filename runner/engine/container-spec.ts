@@ -1,17 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { SOCKET_MOUNT } from '../agent/paths.ts';
+import type { AgentFolder } from '../agent/bundle.ts';
+import { AGENT_CWD, SOCKET_MOUNT } from '../agent/paths.ts';
 import type { CreateOptions, HostOptions } from './docker-client.ts';
 import type { ContainerRequest } from './port.ts';
 import { seccompProfile } from './seccomp.ts';
-
-/** The agent's program on the host and how it is started inside. */
-export interface AgentFolder {
-  /** Absolute host directory, mounted read-only. */
-  folder: string;
-  entrypoint: string[];
-  /** Where the folder appears in the container. */
-  mountPath: string;
-}
 
 export interface SpecContext {
   installationId: string;
@@ -24,6 +16,8 @@ export interface SpecContext {
 
 export const installationLabel = 'glovebox.installation';
 export const slotLabel = 'glovebox.slot';
+/** On an image: 'true' where it offers sudo. Without it no program can gain privileges (no-new-privileges). */
+export const sudoLabel = 'glovebox.sudo';
 export const diskLabel = 'glovebox.disk-mib';
 export const networkName = (installationId: string): string => `gbx-${installationId}`;
 export const containerName = (installationId: string, slot: string): string => `gbx-${installationId}-${slot}`;
@@ -80,17 +74,27 @@ const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc
 
 const seccomp = seccompProfile();
 
+/** What of an image decides about its containers. */
+export interface ImageFacts {
+  id: string;
+  env: Record<string, string>;
+  offersSudo: boolean;
+}
+
 /** A request as the engine's create options: every limit of docs/architecture's security baseline that is a setting. */
-export function containerSpec(context: SpecContext, request: ContainerRequest): CreateOptions {
+export function containerSpec(context: SpecContext, image: ImageFacts, request: ContainerRequest): CreateOptions {
   const { installationId, agent } = context;
   const hostname = randomBytes(6).toString('hex');
   return {
     name: containerName(installationId, request.slot),
-    Image: request.image,
+    // By id: the tag may be moved between its inspection and this.
+    Image: image.id,
+    // A name without a value removes the image's own: the agent starts with an empty environment.
+    Env: Object.keys(image.env),
     Entrypoint: agent.entrypoint,
     Cmd: [],
     User: '0:0',
-    WorkingDir: '/',
+    WorkingDir: AGENT_CWD,
     Hostname: hostname,
     AttachStdin: false,
     AttachStdout: false,
@@ -103,7 +107,7 @@ export function containerSpec(context: SpecContext, request: ContainerRequest): 
       [diskLabel]: String(request.diskMiB),
     },
     HostConfig: {
-      ...privileges(request),
+      ...privileges(image.offersSudo),
       ...resources(context, request),
       ...network(context, request, hostname),
       Mounts: [mount(agent.folder, agent.mountPath), mount(request.socketDir, SOCKET_MOUNT)],
@@ -116,12 +120,12 @@ export function containerSpec(context: SpecContext, request: ContainerRequest): 
   };
 }
 
-function privileges(request: ContainerRequest): HostOptions {
+function privileges(sudo: boolean): HostOptions {
   return {
     Privileged: false,
     CapDrop: ['ALL'],
-    CapAdd: [...Object.keys(capabilities), ...(request.sudo ? Object.keys(sudoCapabilities) : [])],
-    SecurityOpt: [`seccomp=${seccomp}`, ...(request.sudo ? [] : ['no-new-privileges'])],
+    CapAdd: [...Object.keys(capabilities), ...(sudo ? Object.keys(sudoCapabilities) : [])],
+    SecurityOpt: [`seccomp=${seccomp}`, ...(sudo ? [] : ['no-new-privileges'])],
     IpcMode: 'private',
     PidMode: '',
     UTSMode: '',

@@ -1,6 +1,8 @@
 import { statfs } from 'node:fs/promises';
+import type { Logger } from '../log.ts';
 import type { ContainerFacts } from './container-facts.ts';
 import { measureDisk, type DiskUsage } from './disk-usage.ts';
+import { asError } from './docker-client.ts';
 import { readCpu } from './metrics.ts';
 
 /**
@@ -34,7 +36,7 @@ export interface DiskWatcherOptions {
   /** Running containers of this installation. */
   listRunning(): Promise<ContainerFacts[]>;
   onLimit(containerId: string): void;
-  log: (message: string, fields?: Record<string, unknown>) => void;
+  log: Logger;
 }
 
 export class DiskWatcher {
@@ -67,7 +69,7 @@ export class DiskWatcher {
   async #tick(): Promise<void> {
     if (this.#pass !== undefined) return;
     this.#pass = this.#passIfGrown().catch((cause: unknown) => {
-      this.#options.log('disk usage could not be measured', { cause });
+      this.#options.log.warn('disk_not_measured', { error: asError(cause) });
     });
     await this.#pass;
     this.#pass = undefined;
@@ -96,7 +98,7 @@ export class DiskWatcher {
     } catch (cause) {
       // Its files go when it ends under way; anything else is worth a line.
       if (!isGone(cause))
-        this.#options.log('disk usage could not be measured', { containerId: facts.containerId, cause });
+        this.#options.log.warn('disk_not_measured', { containerId: facts.containerId, error: asError(cause) });
     }
   }
 

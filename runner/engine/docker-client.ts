@@ -35,5 +35,9 @@ export function engineStatus(error: unknown): number | undefined {
 }
 
 export function engineMessage(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return asError(error).message;
+}
+
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }

@@ -1,14 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { AgentFolder } from '../agent/bundle.ts';
+import type { Logger } from '../log.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import type { SandboxMetrics } from '../protocol/jobs.ts';
 import { ContainerFactsCache, type ContainerFacts } from './container-facts.ts';
 import { containerName, containerSpec, installationLabel, sizeLimits, slotLabel } from './container-spec.ts';
-import type { AgentFolder, SpecContext } from './container-spec.ts';
+import type { SpecContext } from './container-spec.ts';
 import { DiskWatcher } from './disk-watcher.ts';
 import { connectDocker, connectDockerForEvents, engineMessage, engineStatus } from './docker-client.ts';
 import type { DockerClient } from './docker-client.ts';
 import { EventQueue, followEngine } from './engine-events.ts';
 import { diagnoseExit } from './exit-diagnosis.ts';
+import { readImageFacts } from './image-facts.ts';
 import { raiseKernelCounters } from './kernel-counters.ts';
 import { MetricsReader } from './metrics.ts';
 import { nodeResolver, removeNetwork, SandboxNetwork } from './network.ts';
@@ -20,6 +23,7 @@ import type {
   ContainerExit,
   ContainerRequest,
   EngineReport,
+  StartedContainer,
 } from './port.ts';
 
 export interface DockerEngineOptions {
@@ -32,7 +36,7 @@ export interface DockerEngineOptions {
   resolver?: string;
   /** Addresses, networks or address:port pairs denied beside the private ranges: Redis, the control plane's internal port. */
   denyAddresses?: string[];
-  log: (message: string, fields?: Record<string, unknown>) => void;
+  log: Logger;
 }
 
 const removeTimeoutMs = 30_000;
@@ -80,9 +84,13 @@ class DockerEngine implements ContainerEngine {
       notes.push(`Sandboxes have no network here: the deny rules could not be put in place (${engineMessage(cause)}).`);
     });
     watcher.start();
-    const networks: EngineReport['networks'] = network.safe ? ['on', 'off'] : ['off'];
+    const { networks } = this;
     const { engine, cgroupVersion, userNamespaces, diskLimit } = facts;
     return { engine, runtime: 'runc', cgroupVersion, networks, userNamespaces, diskLimit, notes };
+  }
+
+  get networks(): EngineReport['networks'] {
+    return this.#state?.network.safe === true ? ['on', 'off'] : ['off'];
   }
 
   async #makeState(facts: NodeFacts): Promise<EngineState> {
@@ -115,7 +123,7 @@ class DockerEngine implements ContainerEngine {
     return this.#state;
   }
 
-  async start(request: ContainerRequest, signal: AbortSignal): Promise<Container> {
+  async start(request: ContainerRequest, signal: AbortSignal): Promise<StartedContainer> {
     signal.throwIfAborted();
     if (request.network === 'on' && !this.#prepared().network.safe) {
       throw new RunnerError(
@@ -133,16 +141,17 @@ class DockerEngine implements ContainerEngine {
     }
   }
 
-  async #createAndStart(request: ContainerRequest, signal: AbortSignal): Promise<Container> {
-    const spec = containerSpec(this.#prepared().spec, request);
+  async #createAndStart(request: ContainerRequest, signal: AbortSignal): Promise<StartedContainer> {
+    const image = await readImageFacts(this.#docker, request.image);
+    const spec = containerSpec(this.#prepared().spec, image, request);
     const container = await this.#docker.createContainer(spec).catch((cause: unknown) => {
-      throw createFailure(cause, request.image);
+      throw createFailure(cause);
     });
     try {
       signal.throwIfAborted();
       await container.start();
       signal.throwIfAborted();
-      return { id: container.id, slot: request.slot, state: 'running' };
+      return { id: container.id, slot: request.slot, state: 'running', imageEnv: image.env };
     } catch (cause) {
       await this.remove(container.id);
       if (signal.aborted) throw signal.reason;
@@ -165,23 +174,7 @@ class DockerEngine implements ContainerEngine {
   async remove(containerId: string): Promise<void> {
     this.#containers.forget(containerId);
     this.#metrics.forget(containerId);
-    const deadline = performance.now() + removeTimeoutMs;
-    const container = this.#docker.getContainer(containerId);
-    for (;;) {
-      const failure = await container.remove({ force: true, v: true }).then(
-        () => undefined,
-        (error: unknown) => error,
-      );
-      if (failure === undefined || engineStatus(failure) === 404) return;
-      // 409: another removal is under way. 500: a mount is still busy. Both pass by themselves.
-      const passing = engineStatus(failure) === 409 || engineStatus(failure) === 500;
-      if (!passing || performance.now() > deadline) {
-        throw new RunnerError('engine_failed', 'The container engine could not remove a container.', {
-          cause: failure,
-        });
-      }
-      await delay(removePollMs);
-    }
+    await removeContainer(this.#docker, containerId);
   }
 
   async findExit(containerId: string): Promise<ContainerExit | undefined> {
@@ -258,16 +251,33 @@ class DockerEngine implements ContainerEngine {
   }
 }
 
+/** Kills and removes it with its writable layer and volumes; resolves once it is gone. */
+async function removeContainer(docker: DockerClient, containerId: string): Promise<void> {
+  const deadline = performance.now() + removeTimeoutMs;
+  const container = docker.getContainer(containerId);
+  for (;;) {
+    const failure = await container.remove({ force: true, v: true }).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    if (failure === undefined || engineStatus(failure) === 404) return;
+    // 409: another removal is under way. 500: a mount is still busy. Both pass by themselves.
+    const passing = engineStatus(failure) === 409 || engineStatus(failure) === 500;
+    if (!passing || performance.now() > deadline) {
+      throw new RunnerError('engine_failed', 'The container engine could not remove a container.', {
+        cause: failure,
+      });
+    }
+    await delay(removePollMs);
+  }
+}
+
 function containerState(state: string): Container['state'] {
   return state === 'running' || state === 'paused' ? state : 'exited';
 }
 
-function createFailure(cause: unknown, image: string): RunnerError {
-  const status = engineStatus(cause);
-  if (status === 404) {
-    return new RunnerError('template_unavailable', `The image ${image} is not on this node.`, { cause });
-  }
-  if (status === 409) return new RunnerError('engine_failed', 'The container name is in use.', { cause });
+function createFailure(cause: unknown): RunnerError {
+  if (engineStatus(cause) === 409) return new RunnerError('engine_failed', 'The container name is in use.', { cause });
   return new RunnerError('engine_failed', 'The container engine could not create a container.', { cause });
 }
 
@@ -275,4 +285,15 @@ function startFailure(cause: unknown): RunnerError {
   const unsupported = diagnoseExit({ exitCode: 0, oomKilled: false, startError: engineMessage(cause) });
   if (unsupported !== null) return new RunnerError('image_unsupported', unsupported, { cause });
   return new RunnerError('engine_failed', 'The container engine could not start a container.', { cause });
+}
+
+/**
+ * Removes all that an installation has left on an engine: containers, network, firewall chains. Fine when there is nothing;
+ * nothing of another installation is touched.
+ */
+export async function removeInstallation(socketPath: string, installationId: string): Promise<void> {
+  const docker = connectDocker(socketPath);
+  const filters = { label: [`${installationLabel}=${installationId}`] };
+  for (const { Id } of await docker.listContainers({ all: true, filters })) await removeContainer(docker, Id);
+  await removeNetwork(docker, installationId);
 }

@@ -1,7 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
+import type { Logger } from '../log.ts';
 import { installationLabel, networkName } from './container-spec.ts';
-import { engineStatus, type DockerClient } from './docker-client.ts';
+import { asError, engineStatus, type DockerClient } from './docker-client.ts';
 import { applyFirewall, findFirewallFault, removeFirewall } from './firewall.ts';
 import { parseDenyAddress, type FirewallPlan } from './firewall-rules.ts';
 
@@ -13,7 +14,7 @@ export interface SandboxNetworkOptions {
   installationId: string;
   resolver: string | undefined;
   denyAddresses: string[];
-  log: (message: string, fields?: Record<string, unknown>) => void;
+  log: Logger;
 }
 
 /** The bridge of the sandboxes with network on, and the rules without which it must not carry a packet. */
@@ -61,14 +62,13 @@ export class SandboxNetwork {
     try {
       const fault = await findFirewallFault(this.#plan);
       if (fault !== undefined) {
-        this.#options.log('firewall rules are put back', { fault });
+        this.#options.log.warn('firewall_put_back', { fault });
         await applyFirewall(this.#plan);
       }
       if (!this.#safe) await setBridgeUp(this.#plan.bridge, true);
       this.#safe = true;
     } catch (cause) {
-      if (this.#safe)
-        this.#options.log('firewall rules cannot be put in place: the sandbox bridge is taken down', { cause });
+      if (this.#safe) this.#options.log.error('firewall_lost_bridge_down', { error: asError(cause) });
       this.#safe = false;
       await setBridgeUp(this.#plan.bridge, false);
       throw cause;

@@ -4,8 +4,10 @@ import type { SandboxMetrics } from '../protocol/jobs.ts';
 export interface ContainerEngine {
   /** What was found on this node, for the start-up report and heartbeats. Throws where sandboxes can't be run safely. */
   prepare(): Promise<EngineReport>;
+  /** As of now: 'on' goes while the deny rules can't be kept in place. */
+  readonly networks: ('on' | 'off')[];
   /** Makes and starts a hardened container whose main process is the agent. On failure nothing is left behind. */
-  start(request: ContainerRequest, signal: AbortSignal): Promise<Container>;
+  start(request: ContainerRequest, signal: AbortSignal): Promise<StartedContainer>;
   /** cpu and memory of a running container. */
   resize(containerId: string, size: { cpus: number; memoryMiB: number }): Promise<void>;
   pause(containerId: string): Promise<void>;
@@ -36,8 +38,11 @@ export interface ContainerRequest {
   diskMiB: number;
   /** Absolute host directory that holds the agent's listening socket; mounted read-only. Made by AgentHost. */
   socketDir: string;
-  /** Whether the template offers sudo. Without it no program in the sandbox can gain privileges (no-new-privileges). */
-  sudo: boolean;
+}
+
+export interface StartedContainer extends Container {
+  /** The image's own environment (PATH and the like). The agent is started without it: what runs in the sandbox should get it. */
+  imageEnv: Record<string, string>;
 }
 
 /** Why a container is no longer there to talk to. */
