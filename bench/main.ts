@@ -33,13 +33,14 @@ const measures: Record<Measurement, (bench: Bench) => Promise<void>> = {
 
 const progress = (line: string): void => void process.stderr.write(`${line}\n`);
 
-async function findHost(service: Service): Promise<Host | undefined> {
-  const { installationId } = service;
+async function findHost({ installationId }: Service, client: Client): Promise<Host | undefined> {
   if (installationId === undefined) return undefined;
   const socketPath = process.env['DOCKER_HOST']?.replace(/^unix:\/\//, '') ?? DEFAULT_SOCKET;
   const docker = new Docker({ socketPath });
   const cli = await DockerCli.start(docker, socketPath, imageTag('base'));
-  return { docker, cli, installationId, pool: new WarmPool(docker, installationId) };
+  const { id, network } = await client.createSandbox();
+  await client.killSandbox(id);
+  return { docker, cli, installationId, pool: new WarmPool(docker, installationId, network) };
 }
 
 async function measure(bench: Bench, only: ReadonlySet<Measurement>): Promise<void> {
@@ -70,7 +71,7 @@ async function run(only: ReadonlySet<Measurement>): Promise<Report> {
   const client = new Client(service.url, service.apiKey, 1);
   let host: Host | undefined;
   try {
-    host = await findHost(service);
+    host = await findHost(service, client);
     if (!host) report.asides.notes.push('Docker was not measured: the service may be on another machine.');
     const components = await findComponents(service.url);
     await measure({ service, client, report, components, host, progress }, only);

@@ -12,11 +12,14 @@ const AGENT_STARTS_MS = 250;
 export class WarmPool {
   readonly #docker: Docker;
   readonly #filters: { label: string[]; status: string[] };
+  readonly #network: 'on' | 'off';
   #liveSandboxes = 0;
   #size = 0;
 
-  constructor(docker: Docker, installationId: string) {
+  /** `network`: which of the runner's pools is meant, the one that the sandboxes of the benchmark come from. */
+  constructor(docker: Docker, installationId: string, network: 'on' | 'off') {
     this.#docker = docker;
+    this.#network = network;
     this.#filters = { label: [`glovebox.installation=${installationId}`], status: ['running'] };
   }
 
@@ -35,7 +38,10 @@ export class WarmPool {
 
   async countWarm(): Promise<number> {
     const containers = await this.#docker.listContainers({ filters: this.#filters });
-    return Math.max(0, containers.length - this.#liveSandboxes);
+    const own = containers.filter(
+      ({ HostConfig }) => (HostConfig.NetworkMode === 'none') === (this.#network === 'off'),
+    );
+    return Math.max(0, own.length - this.#liveSandboxes);
   }
 
   /** Waits until it no longer grows and remembers its size. */

@@ -1,0 +1,93 @@
+/** A Docker engine of a test's own, which it may stop: own state, own socket, no bridge, no rules in the firewall. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Docker from 'dockerode';
+import { waitFor } from '../wait-for.ts';
+
+const START_MS = 30_000;
+const COPY_MS = 180_000;
+
+export class PrivateEngine {
+  readonly #folder: string;
+  readonly docker: Docker;
+  readonly socketPath: string;
+  #process: ChildProcess | undefined;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+    this.socketPath = join(folder, 'docker.sock');
+    this.docker = new Docker({ socketPath: this.socketPath });
+  }
+
+  /** Short of images: see copyImages. */
+  static async start(options: { liveRestore: boolean }): Promise<PrivateEngine> {
+    const engine = new PrivateEngine(await mkdtemp(join(tmpdir(), 'gbx-engine-')));
+    await engine.launch(options).catch(async (error: unknown) => {
+      await engine.remove();
+      throw error;
+    });
+    return engine;
+  }
+
+  /** With live restore, containers outlive the engine; without, a stop takes them along. */
+  async launch({ liveRestore }: { liveRestore: boolean }): Promise<void> {
+    const at = (name: string) => join(this.#folder, name);
+    const log = openSync(at('log'), 'a');
+    const child = spawn(
+      'dockerd',
+      [
+        `--data-root=${at('data')}`,
+        `--exec-root=${at('exec')}`,
+        `--pidfile=${at('pid')}`,
+        `--host=unix://${this.socketPath}`,
+        '--bridge=none',
+        '--iptables=false',
+        '--ip6tables=false',
+        `--live-restore=${liveRestore}`,
+      ],
+      { stdio: ['ignore', log, log] },
+    );
+    closeSync(log);
+    child.on('error', () => undefined); // seen by the wait below
+    this.#process = child;
+    await waitFor('the private engine', async () => child.exitCode !== null || (await this.#answers()), START_MS, 100);
+    if (child.exitCode !== null) throw new Error(`dockerd ended: ${(await readFile(at('log'), 'utf8')).slice(-2000)}`);
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (!child || child.exitCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    await ended;
+  }
+
+  /** Stops it and removes all that it made. Containers that live restore keeps have to be gone before. */
+  async remove(): Promise<void> {
+    await this.stop();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  /** From the machine's engine, by tags. */
+  async copyImages(names: readonly string[]): Promise<void> {
+    const save = spawn('docker', ['save', ...names], { stdio: ['ignore', 'pipe', 'inherit'], timeout: COPY_MS });
+    const load = spawn('docker', ['-H', `unix://${this.socketPath}`, 'load'], {
+      stdio: [save.stdout, 'ignore', 'inherit'],
+      timeout: COPY_MS,
+    });
+    const [[saved], [loaded]] = (await Promise.all([once(save, 'exit'), once(load, 'exit')])) as [[number], [number]];
+    if (saved !== 0 || loaded !== 0) throw new Error(`docker save ended with ${saved}, docker load with ${loaded}`);
+  }
+
+  #answers(): Promise<boolean> {
+    return this.docker.ping().then(
+      () => true,
+      () => false,
+    );
+  }
+}
