@@ -1,0 +1,91 @@
+import type { AgentSession } from './agent/session.ts';
+import { monotonicMs } from './clock.ts';
+import type { ContainerEngine } from './engine/port.ts';
+import type { Journal, JournalRow } from './journal.ts';
+import type { Logger } from './log.ts';
+import { reconcile } from './reconcile.ts';
+import { socketDirOf, type Containers } from './sandboxes/containers.ts';
+import type { Deadline } from './sandboxes/deadline.ts';
+import type { Home, Sandbox } from './sandboxes/sandbox.ts';
+import { ACTIVITY_LAG_MS, type SandboxTable } from './sandboxes/table.ts';
+
+interface AdoptionParts {
+  engine: ContainerEngine;
+  journal: Journal;
+  sandboxes: SandboxTable;
+  containers: Containers;
+  openSession: (socketDir: string) => Promise<AgentSession>;
+  dataDir: string;
+  kernelBoot: string;
+  log: Logger;
+}
+
+/** Takes over from this runner's last life, before the first job. Agents dial in by themselves, within 100 ms. */
+export async function adopt(parts: AdoptionParts): Promise<void> {
+  const { engine, journal, sandboxes, containers, log } = parts;
+  const found = reconcile(journal.sandboxes(), await engine.list());
+  for (const row of found.unfinished) journal.forget(row.sandboxId);
+  for (const row of found.tombstones) sandboxes.put(restore(parts, row, undefined));
+  for (const row of found.ended) sandboxes.markEnded(enter(sandboxes, restore(parts, row, undefined)), 'failed');
+  for (const { row, container } of found.adopt) await adoptOne(parts, row, container.state === 'paused');
+  await Promise.all(found.remove.map((container) => containers.remove(container.id)));
+  log.info('adopted', {
+    sandboxes: found.adopt.length,
+    ended: found.ended.length,
+    unfinished: found.unfinished.length,
+    removedContainers: found.remove.length,
+  });
+}
+
+async function adoptOne(parts: AdoptionParts, row: JournalRow, frozen: boolean): Promise<void> {
+  const { containerId, slot } = row;
+  if (containerId === null || slot === null) throw new Error('reconcile() adopts rows with a container only');
+  const session = await parts.openSession(socketDirOf(parts.dataDir, slot));
+  const sandbox = restore(parts, row, { containerId, slot, session });
+  // The crash may have come between the engine's freeze (or thaw) and its row: the engine knows.
+  if (frozen !== sandbox.deadline.paused) {
+    if (frozen) await parts.engine.unpause(containerId);
+    else sandbox.deadline = { ...sandbox.deadline, paused: false };
+    sandbox.state = 'running';
+  }
+  parts.sandboxes.put(sandbox);
+  parts.sandboxes.arm(sandbox);
+}
+
+function enter(sandboxes: SandboxTable, sandbox: Sandbox): Sandbox {
+  sandboxes.put(sandbox);
+  return sandbox;
+}
+
+function restore(parts: AdoptionParts, row: JournalRow, home: Home | undefined): Sandbox {
+  return {
+    id: row.sandboxId,
+    tenantId: row.tenantId,
+    epoch: row.epoch,
+    revision: row.revision,
+    state: row.state,
+    cpus: row.cpus,
+    memoryMiB: row.memoryMiB,
+    home,
+    deadline: restoreDeadline(row, parts.kernelBoot, monotonicMs()),
+    endReason: row.endReason ?? undefined,
+    endedAtMs: row.endedAtMs ?? undefined,
+    recorded: row.recorded,
+    processes: new Map(),
+    openCalls: 0,
+    watches: 0,
+    oomAtMs: -Infinity,
+    silentSinceMs: undefined,
+  };
+}
+
+/**
+ * The monotonic clock runs on between two lives on one machine boot, so the journaled moment still holds; an idle-mode one may be
+ * ACTIVITY_LAG_MS behind what was promised. After a reboot no container can be alive, so what is derived then is never used to keep one.
+ */
+export function restoreDeadline(row: JournalRow, kernelBoot: string, nowMs: number): Deadline {
+  const { deadlineMode: mode, ttlMs, pausedTtlMs } = row;
+  const lagMs = mode === 'idle' && row.state === 'running' ? ACTIVITY_LAG_MS : 0;
+  const kept = row.kernelBoot === kernelBoot ? (row.expiresAtMonotonicMs ?? nowMs) + lagMs : nowMs;
+  return { mode, ttlMs, pausedTtlMs, paused: row.state === 'paused', expiresAtMs: kept };
+}

@@ -1,0 +1,225 @@
+import type { Redis } from 'ioredis';
+import { streamFields, type OutEvent } from '../protocol/channel.ts';
+import type { ReplyTo } from '../protocol/jobs.ts';
+import type { Logger } from '../log.ts';
+
+/** Events of all channels that wait for Redis's acknowledgement, in bytes. Past it a channel is detached, not the runner swelled. */
+const BUFFER_BYTES = 64 * 1024 * 1024;
+/** An outage longer than this detaches the channels that have something to say. */
+const BUFFER_MS = 20_000;
+const EXPIRY_CHECK_MS = 1_000;
+/** What an entry costs beside its payload. */
+const ENTRY_OVERHEAD_BYTES = 256;
+/** One pipeline carries at most this much, so that a reader's small event isn't stuck behind another's megabytes. */
+const BATCH_BYTES = 1024 * 1024;
+
+/** One channel of the edge's `out-` stream, as its writer sees it. */
+export interface OutChannel {
+  readonly id: string;
+  readonly open: boolean;
+  /** Numbers the event and queues it; it leaves at the end of this turn of the event loop, in order. Dropped once closed. */
+  send(event: OutEvent, bytes?: Uint8Array): void;
+  /** What is queued leaves now: the bytes are with the kernel when this returns, if Redis is connected. */
+  flush(): void;
+  close(): void;
+}
+
+interface Entry {
+  channel: Channel;
+  stream: string;
+  header: string;
+  bytes: Uint8Array | undefined;
+  costBytes: number;
+  queuedAtMs: number;
+}
+
+interface Channel {
+  id: string;
+  stream: string;
+  sequence: number;
+  open: boolean;
+  onGone: () => void;
+}
+
+/**
+ * Writes to the shards' streams. Entries are kept until Redis has acknowledged them and sent again, in order, after a
+ * reconnect: readers ignore the repeats by their sequence number.
+ */
+export class Publisher {
+  readonly #redis: Redis;
+  readonly #log: Logger;
+  /** Unacknowledged, in order; the first `#sent` of them are on their way. */
+  #entries: Entry[] = [];
+  #sent = 0;
+  #bufferedBytes = 0;
+  #scheduled = false;
+  /** Counts connections: answers to what an earlier one was sent are void. */
+  #generation = 0;
+  #expiryTimer: NodeJS.Timeout | undefined;
+  readonly #channels = new Map<string, Set<Channel>>();
+
+  constructor(redis: Redis, log: Logger) {
+    this.#redis = redis;
+    this.#log = log;
+    redis.on('close', () => this.#rewind());
+    redis.on('ready', () => this.#schedule());
+  }
+
+  /** `onGone`: the reader doesn't exist any more (or can't be reached in time); nothing more can be said to it. */
+  open(reply: ReplyTo, onGone: () => void): OutChannel {
+    const channel: Channel = { id: reply.channel, stream: reply.stream, sequence: 0, open: true, onGone };
+    const siblings = this.#channels.get(reply.stream) ?? new Set();
+    siblings.add(channel);
+    this.#channels.set(reply.stream, siblings);
+    return {
+      id: channel.id,
+      get open() {
+        return channel.open;
+      },
+      send: (event, bytes) => this.#enqueue(channel, event, bytes),
+      flush: () => this.#flush(),
+      close: () => this.#close(channel),
+    };
+  }
+
+  get bufferedBytes(): number {
+    return this.#bufferedBytes;
+  }
+
+  /** Resolves when all that was queued is acknowledged, or after `timeoutMs`. */
+  async drain(timeoutMs: number): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    while (this.#entries.length > 0 && Date.now() < deadline) {
+      this.#flush();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  #enqueue(channel: Channel, event: OutEvent, bytes: Uint8Array | undefined): void {
+    if (!channel.open) return;
+    const costBytes = ENTRY_OVERHEAD_BYTES + (bytes?.byteLength ?? 0);
+    if (this.#bufferedBytes + costBytes > BUFFER_BYTES) return this.#overrun(channel);
+    this.#push(channel, event, bytes, costBytes);
+  }
+
+  #push(channel: Channel, event: OutEvent, bytes: Uint8Array | undefined, costBytes: number): void {
+    const header = JSON.stringify({ c: channel.id, q: channel.sequence++, ...event });
+    const entry = { channel, stream: channel.stream, header, bytes, costBytes, queuedAtMs: Date.now() };
+    this.#entries.push(entry);
+    this.#bufferedBytes += costBytes;
+    this.#schedule();
+  }
+
+  /** The last word on a channel that can't be served: its reader may attach again by offset. */
+  #overrun(channel: Channel): void {
+    this.#log.warn('channel_overrun', { channel: channel.id, bufferedBytes: this.#bufferedBytes });
+    this.#push(channel, { t: 'lagged', droppedBytes: 0, detached: true }, undefined, ENTRY_OVERHEAD_BYTES);
+    this.#gone(channel);
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#redis.status !== 'ready') {
+      this.#expire();
+      if (this.#entries.length > 0 && this.#expiryTimer === undefined) {
+        this.#expiryTimer = setTimeout(() => this.#onExpiryTimer(), EXPIRY_CHECK_MS);
+      }
+      return;
+    }
+    while (this.#sent < this.#entries.length) this.#sendBatch();
+  }
+
+  #sendBatch(): void {
+    const pipeline = this.#redis.pipeline();
+    const batch: Entry[] = [];
+    for (let size = 0; size < BATCH_BYTES && this.#sent < this.#entries.length; this.#sent++) {
+      const entry = this.#entries[this.#sent];
+      if (!entry) break;
+      const fields: (string | Buffer)[] = [streamFields.header, entry.header];
+      if (entry.bytes) fields.push(streamFields.bytes, asBuffer(entry.bytes));
+      pipeline.xadd(entry.stream, 'NOMKSTREAM', '*', ...fields);
+      batch.push(entry);
+      size += entry.costBytes;
+    }
+    const generation = this.#generation;
+    pipeline.exec().then(
+      (replies) => this.#acknowledge(generation, batch, replies ?? []),
+      (error: unknown) => this.#fail(generation, error),
+    );
+  }
+
+  #acknowledge(generation: number, batch: Entry[], replies: [error: Error | null, result: unknown][]): void {
+    if (generation !== this.#generation) return;
+    const failed = replies.findIndex(([error]) => error !== null);
+    if (failed >= 0 && this.#redis.status !== 'ready') return this.#rewind();
+    this.#entries.splice(0, batch.length);
+    this.#sent -= batch.length;
+    batch.forEach((entry, index) => {
+      this.#bufferedBytes -= entry.costBytes;
+      const [error, id] = replies[index] ?? [null, null];
+      // nil: the stream is gone. An error on a live connection (wrong type, no permission, out of memory) won't pass by itself.
+      if (error) this.#log.error('publish_refused', { channel: entry.channel.id, error });
+      if (error || id === null) this.#streamGone(entry.stream);
+    });
+  }
+
+  #fail(generation: number, error: unknown): void {
+    if (generation !== this.#generation) return;
+    this.#log.warn('publish_failed', { error: error instanceof Error ? error : new Error(String(error)) });
+    this.#rewind();
+    if (this.#redis.status === 'ready') this.#schedule();
+  }
+
+  /** What was on its way may not have arrived: all of it is sent again. */
+  #rewind(): void {
+    this.#generation++;
+    this.#sent = 0;
+  }
+
+  #onExpiryTimer(): void {
+    this.#expiryTimer = undefined;
+    this.#flush();
+  }
+
+  /** While Redis is away: gives up the channels whose oldest event has waited too long. */
+  #expire(): void {
+    const oldest = this.#entries[0];
+    if (!oldest || Date.now() - oldest.queuedAtMs < BUFFER_MS) return;
+    const expired = new Set(this.#entries.map((entry) => entry.channel));
+    this.#log.warn('publisher_gave_up', { channels: expired.size, bufferedBytes: this.#bufferedBytes });
+    this.#entries = [];
+    this.#bufferedBytes = 0;
+    this.#rewind();
+    for (const channel of expired) this.#gone(channel);
+  }
+
+  #streamGone(stream: string): void {
+    for (const channel of this.#channels.get(stream) ?? []) this.#gone(channel);
+  }
+
+  #gone(channel: Channel): void {
+    if (!channel.open) return;
+    this.#close(channel);
+    channel.onGone();
+  }
+
+  #close(channel: Channel): void {
+    channel.open = false;
+    const siblings = this.#channels.get(channel.stream);
+    siblings?.delete(channel);
+    if (siblings?.size === 0) this.#channels.delete(channel.stream);
+  }
+}
+
+/** The same memory; ioredis takes Buffers only. */
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

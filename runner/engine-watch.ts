@@ -1,0 +1,107 @@
+import { delay, monotonicMs } from './clock.ts';
+import type { Container, ContainerEngine, ContainerEvent } from './engine/port.ts';
+import type { Logger } from './log.ts';
+import type { EndReason } from './protocol/node-report.ts';
+import { sawOom, type Sandbox } from './sandboxes/sandbox.ts';
+import type { SandboxTable } from './sandboxes/table.ts';
+
+const RETRY_FIRST_MS = 200;
+const RETRY_MAX_MS = 5_000;
+const SILENCE_CHECK_MS = 5_000;
+/** A running sandbox whose agent has had no connection for this long is of no use to anybody. */
+const SILENT_AGENT_MS = 30_000;
+/** An event stream can lose an event with its connection: what is there is compared now and then. */
+const COMPARE_MS = 60_000;
+
+interface WatchParts {
+  engine: ContainerEngine;
+  /** Hears of containers that are nobody's yet. */
+  pool: { containerEnded(containerId: string): void };
+  sandboxes: SandboxTable;
+  log: Logger;
+}
+
+/** Ends the sandboxes whose containers die, whatever they die of, and whose agents fall silent. */
+export class EngineWatch {
+  readonly #parts: WatchParts;
+  readonly #stop = new AbortController();
+  #timers: NodeJS.Timeout[] = [];
+  #watching: Promise<void> | undefined;
+
+  constructor(parts: WatchParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    this.#watching = this.#watch();
+    this.#timers = [
+      setInterval(() => this.#findSilent(), SILENCE_CHECK_MS),
+      setInterval(() => void this.#compare().catch((error: unknown) => this.#report(error)), COMPARE_MS),
+    ];
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('the runner stops'));
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.#watching;
+  }
+
+  async #watch(): Promise<void> {
+    let waitMs = RETRY_FIRST_MS;
+    while (!this.#stop.signal.aborted) {
+      try {
+        const events = this.#parts.engine.events(this.#stop.signal);
+        await this.#compare();
+        waitMs = RETRY_FIRST_MS;
+        for await (const event of events) this.#take(event);
+      } catch (error) {
+        if (this.#stop.signal.aborted) return;
+        this.#report(error);
+      }
+      await delay(waitMs, this.#stop.signal).catch(() => undefined); // the loop's condition sees the stop
+      waitMs = Math.min(waitMs * 2, RETRY_MAX_MS);
+    }
+  }
+
+  #take(event: ContainerEvent): void {
+    const sandbox = this.#parts.sandboxes.findByContainer(event.containerId);
+    if (!sandbox) {
+      if (event.kind === 'exited') this.#parts.pool.containerEnded(event.containerId);
+      return;
+    }
+    if (event.kind === 'oom') sandbox.oomAtMs = monotonicMs();
+    else if (event.kind === 'exited') this.#end(sandbox, sawOom(sandbox) ? 'oom' : 'failed');
+    else if (event.kind === 'disk_limit') this.#end(sandbox, 'evicted');
+    else event satisfies never;
+  }
+
+  async #compare(): Promise<void> {
+    const held = this.#parts.sandboxes.all().filter((sandbox) => sandbox.home !== undefined);
+    const containers: Container[] = await this.#parts.engine.list();
+    const alive = new Set(containers.filter(({ state }) => state !== 'exited').map(({ id }) => id));
+    for (const sandbox of held) {
+      if (sandbox.home && !alive.has(sandbox.home.containerId)) this.#end(sandbox, 'failed');
+    }
+  }
+
+  #findSilent(): void {
+    const nowMs = monotonicMs();
+    for (const sandbox of this.#parts.sandboxes.all()) {
+      if (sandbox.state !== 'running' || !sandbox.home || sandbox.home.session.connected) {
+        sandbox.silentSinceMs = undefined;
+        continue;
+      }
+      sandbox.silentSinceMs ??= nowMs;
+      if (nowMs - sandbox.silentSinceMs > SILENT_AGENT_MS) this.#end(sandbox, 'failed');
+    }
+  }
+
+  #end(sandbox: Sandbox, reason: EndReason): void {
+    this.#parts.log.warn('sandbox_died', { sandboxId: sandbox.id, epoch: sandbox.epoch, reason });
+    this.#parts.sandboxes.end(sandbox, reason).catch((error: unknown) => this.#report(error));
+  }
+
+  #report(error: unknown): void {
+    this.#parts.log.warn('engine_trouble', { error: error instanceof Error ? error : new Error(String(error)) });
+  }
+}

@@ -1,0 +1,58 @@
+import type { Conversation, Conversations } from '../channels/conversations.ts';
+import type { ContainerEngine } from '../engine/port.ts';
+import type { Journal } from '../journal.ts';
+import type { Logger } from '../log.ts';
+import { RunnerError, type RunnerFault } from '../protocol/errors.ts';
+import type { ExecJobName, JobData, LifecycleJobName, SandboxOutcome } from '../protocol/jobs.ts';
+import type { Capacity } from '../sandboxes/capacity.ts';
+import type { Containers } from '../sandboxes/containers.ts';
+import type { History } from '../sandboxes/history.ts';
+import type { LiveSandbox } from '../sandboxes/sandbox.ts';
+import type { SandboxTable } from '../sandboxes/table.ts';
+import type { Transfers } from '../transfers.ts';
+
+/** What handlers work with. */
+export interface HandlerContext {
+  sandboxes: SandboxTable;
+  containers: Containers;
+  capacity: Capacity;
+  engine: ContainerEngine;
+  journal: Journal;
+  conversations: Conversations;
+  history: History;
+  transfers: Transfers;
+  /** Redis TIME. */
+  redisNowMs(): number;
+  log: Logger;
+}
+
+/**
+ * Fenced and `accepted` already. It may take its time: nothing waits for it. It says its last word itself or throws; a
+ * RunnerError is passed on, anything else is `internal`.
+ */
+export type ExecHandler<N extends ExecJobName> = (
+  context: HandlerContext,
+  job: JobData<N>,
+  sandbox: LiveSandbox,
+  conversation: Conversation,
+) => Promise<void>;
+
+/** A lifecycle job without the place of its answer: the control plane's heartbeat asks for kills, too. */
+export type LifecycleWork<N extends LifecycleJobName> = Omit<JobData<N>, 'reply'>;
+
+/** Fenced already, alone in its sandbox's lane. Aborted by a kill and by the job's time limit. */
+export type LifecycleHandler<N extends LifecycleJobName> = (
+  context: HandlerContext,
+  job: LifecycleWork<N>,
+  signal: AbortSignal,
+) => Promise<SandboxOutcome>;
+
+/** What the edge is told of a failure: a RunnerError says what it is; anything else is ours, logged and kept to ourselves. */
+export function faultOf(error: unknown, log: Logger, fields: { requestId: string; job: string }): RunnerFault {
+  if (error instanceof RunnerError) {
+    if (error.cause !== undefined) log.warn('job_failed', { ...fields, code: error.code, error });
+    return { code: error.code, message: error.message.slice(0, 2000) };
+  }
+  log.error('job_crashed', { ...fields, error: error instanceof Error ? error : new Error(String(error)) });
+  return { code: 'internal', message: 'The node failed to do this. The failure has been logged.' };
+}

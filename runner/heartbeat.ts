@@ -1,0 +1,110 @@
+import { availableParallelism, totalmem } from 'node:os';
+import { statfs } from 'node:fs/promises';
+import { Refused, type ControlPlane } from './control-plane.ts';
+import type { EngineReport } from './engine/port.ts';
+import type { Logger } from './log.ts';
+import { limits } from './protocol/limits.ts';
+import type { Heartbeat, HeartbeatAnswer } from './protocol/node-report.ts';
+import { memoryAvailableMiB } from './sandboxes/capacity.ts';
+import type { History } from './sandboxes/history.ts';
+import type { SandboxTable } from './sandboxes/table.ts';
+
+/** Credentials that are refused so often in a row are gone for good; the process ends and joins anew. */
+const REFUSALS = 3;
+
+interface HeartbeatParts {
+  controlPlane: ControlPlane;
+  credentials: { runnerId: string; secret: string };
+  boot: string;
+  node: { region: string; sandboxLimit: number; dataDir: string; report: EngineReport };
+  engine: { readonly networks: Heartbeat['networks'] };
+  sandboxes: SandboxTable;
+  history: History;
+  warm: () => Heartbeat['warm'];
+  obey: (answer: HeartbeatAnswer) => void;
+  /** The control plane doesn't know this runner (any more). */
+  onRefused: (error: Refused) => void;
+  log: Logger;
+}
+
+/** Tells the control plane every heartbeatMs what is here, and does what its answer asks. Its absence changes nothing here. */
+export class Heart {
+  readonly #parts: HeartbeatParts;
+  #sequence = 0;
+  #refusals = 0;
+  #draining = false;
+  #timer: NodeJS.Timeout | undefined;
+  #beating: Promise<void> | undefined;
+  #silentSinceMs: number | undefined;
+
+  constructor(parts: HeartbeatParts) {
+    this.#parts = parts;
+  }
+
+  /** Resolves after the first beat, answered or not. */
+  async start(): Promise<void> {
+    await this.beat();
+    this.#timer = setInterval(() => void this.beat(), limits.heartbeatMs);
+  }
+
+  /** Also out of turn: a sandbox has ended. One at a time. */
+  async beat(): Promise<void> {
+    this.#beating ??= this.#beat().finally(() => {
+      this.#beating = undefined;
+    });
+    await this.#beating;
+  }
+
+  /** One last beat, so that nothing more is placed here. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    clearInterval(this.#timer);
+    await this.#beating;
+    await this.beat();
+  }
+
+  async #beat(): Promise<void> {
+    const { controlPlane, credentials, history, obey, onRefused, log } = this.#parts;
+    const batch = history.batch();
+    try {
+      const answer = await controlPlane.heartbeat(credentials, await this.#report(batch.history));
+      batch.confirm();
+      this.#answered();
+      obey(answer);
+    } catch (error) {
+      if (error instanceof Refused && ++this.#refusals >= REFUSALS) return onRefused(error);
+      if (this.#silentSinceMs !== undefined) return; // one line an outage
+      this.#silentSinceMs = Date.now();
+      log.warn('control_plane_silent', { error: error instanceof Error ? error : new Error(String(error)) });
+    }
+  }
+
+  #answered(): void {
+    this.#refusals = 0;
+    if (this.#silentSinceMs === undefined) return;
+    this.#parts.log.info('control_plane_back', { silentMs: Date.now() - this.#silentSinceMs });
+    this.#silentSinceMs = undefined;
+  }
+
+  async #report(history: Heartbeat['history']): Promise<Heartbeat> {
+    const { boot, node, engine, sandboxes, warm } = this.#parts;
+    const disk = await statfs(node.dataDir);
+    return {
+      boot,
+      sequence: this.#sequence++,
+      draining: this.#draining,
+      region: node.region,
+      runtime: node.report.runtime,
+      checkpoint: 'freeze',
+      cpus: availableParallelism(),
+      memoryMiB: Math.floor(totalmem() / (1024 * 1024)),
+      memoryAvailableMiB: memoryAvailableMiB(),
+      diskAvailableMiB: Math.floor((disk.bavail * disk.bsize) / (1024 * 1024)),
+      sandboxLimit: node.sandboxLimit,
+      networks: engine.networks,
+      warm: warm(),
+      sandboxes: sandboxes.observed(),
+      history,
+    };
+  }
+}

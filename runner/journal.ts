@@ -1,0 +1,151 @@
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { z } from 'zod';
+import { deadlineModes, sandboxOutcome, type SandboxOutcome } from './protocol/jobs.ts';
+import { endReasons } from './protocol/node-report.ts';
+import { runnerFault, type RunnerFault } from './protocol/errors.ts';
+
+/**
+ * What must outlive this process: which container is which sandbox, its fences and its deadline, and what was answered to
+ * which revision.
+ *
+ * WAL with synchronous=NORMAL: a commit is a write() into the page cache without an fsync, some tens of microseconds. The
+ * cache survives kill -9 of this process, which is the crash that adoption is for. It doesn't survive a power cut, but then the
+ * containers that the last rows speak of are dead too; WAL keeps the file consistent, merely some rows older.
+ */
+export interface Journal {
+  identity(): { runnerId: string; secret: string } | undefined;
+  saveIdentity(identity: { runnerId: string; secret: string }): void;
+  sandboxes(): JournalRow[];
+  save(row: JournalRow): void;
+  forget(sandboxId: string): void;
+  outcome(sandboxId: string, epoch: number, revision: number): RecordedOutcome | undefined;
+  recordOutcome(sandboxId: string, epoch: number, revision: number, outcome: RecordedOutcome): void;
+  /** Drops tombstones and outcomes of sandboxes that ended, and were recorded as ended, before `wallMs`. */
+  sweep(wallMs: number): void;
+  close(): void;
+}
+
+export type RecordedOutcome = { ok: true; value: SandboxOutcome } | { ok: false; fault: RunnerFault };
+
+const row = z.object({
+  sandboxId: z.string(),
+  tenantId: z.string(),
+  epoch: z.int(),
+  revision: z.int(),
+  state: z.enum(['creating', 'running', 'paused', 'ended']),
+  containerId: z.string().nullable(),
+  slot: z.string().nullable(),
+  cpus: z.number(),
+  memoryMiB: z.int(),
+  /** CLOCK_MONOTONIC, valid on the machine boot `kernelBoot`. Running: the deadline. Paused: when the pause ends the sandbox. */
+  expiresAtMonotonicMs: z.number().nullable(),
+  kernelBoot: z.string(),
+  deadlineMode: z.enum(deadlineModes),
+  ttlMs: z.number(),
+  pausedTtlMs: z.number(),
+  endReason: z.enum(endReasons).nullable(),
+  endedAtMs: z.number().nullable(),
+  /** Whether the control plane has the end on record. */
+  recorded: z.boolean(),
+});
+export type JournalRow = z.infer<typeof row>;
+
+const recordedOutcome = z.discriminatedUnion('ok', [
+  z.object({ ok: z.literal(true), value: sandboxOutcome }),
+  z.object({ ok: z.literal(false), fault: runnerFault }),
+]);
+
+const SCHEMA_VERSION = 1;
+const SCHEMA = `
+  CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), runner_id TEXT NOT NULL, secret TEXT NOT NULL) STRICT;
+  CREATE TABLE sandbox (sandbox_id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE outcome (
+    sandbox_id TEXT NOT NULL, epoch INTEGER NOT NULL, revision INTEGER NOT NULL, body TEXT NOT NULL, at_ms INTEGER NOT NULL,
+    PRIMARY KEY (sandbox_id, epoch, revision)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX outcome_at ON outcome (at_ms);
+`;
+
+export function openJournal(path: string): Journal {
+  const database = new DatabaseSync(path);
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 2000;');
+  migrate(database);
+  return new SqliteJournal(database);
+}
+
+function migrate(database: DatabaseSync): void {
+  const found = database.prepare('PRAGMA user_version').get();
+  const version = Number(found?.['user_version'] ?? 0);
+  if (version === SCHEMA_VERSION) return;
+  if (version !== 0) throw new Error(`The journal has schema ${version}; this runner knows ${SCHEMA_VERSION}.`);
+  database.exec(`BEGIN; ${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT;`);
+}
+
+class SqliteJournal implements Journal {
+  readonly #database: DatabaseSync;
+  readonly #save: StatementSync;
+  readonly #findOutcome: StatementSync;
+  readonly #recordOutcome: StatementSync;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+    this.#save = database.prepare(
+      'INSERT INTO sandbox (sandbox_id, body) VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body',
+    );
+    this.#findOutcome = database.prepare(
+      'SELECT body FROM outcome WHERE sandbox_id = ? AND epoch = ? AND revision = ?',
+    );
+    this.#recordOutcome = database.prepare(
+      'INSERT INTO outcome (sandbox_id, epoch, revision, body, at_ms) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+    );
+  }
+
+  identity(): { runnerId: string; secret: string } | undefined {
+    const found = this.#database.prepare('SELECT runner_id, secret FROM identity').get();
+    return found && { runnerId: String(found['runner_id']), secret: String(found['secret']) };
+  }
+
+  saveIdentity(identity: { runnerId: string; secret: string }): void {
+    this.#database
+      .prepare('INSERT OR REPLACE INTO identity (one, runner_id, secret) VALUES (1, ?, ?)')
+      .run(identity.runnerId, identity.secret);
+  }
+
+  sandboxes(): JournalRow[] {
+    const found = this.#database.prepare('SELECT body FROM sandbox').all();
+    return found.map(({ body }) => row.parse(JSON.parse(String(body))));
+  }
+
+  save(sandbox: JournalRow): void {
+    this.#save.run(sandbox.sandboxId, JSON.stringify(sandbox));
+  }
+
+  forget(sandboxId: string): void {
+    this.#database.prepare('DELETE FROM sandbox WHERE sandbox_id = ?').run(sandboxId);
+    this.#database.prepare('DELETE FROM outcome WHERE sandbox_id = ?').run(sandboxId);
+  }
+
+  outcome(sandboxId: string, epoch: number, revision: number): RecordedOutcome | undefined {
+    const found = this.#findOutcome.get(sandboxId, epoch, revision);
+    return found && recordedOutcome.parse(JSON.parse(String(found['body'])));
+  }
+
+  recordOutcome(sandboxId: string, epoch: number, revision: number, outcome: RecordedOutcome): void {
+    this.#recordOutcome.run(sandboxId, epoch, revision, JSON.stringify(outcome), Date.now());
+  }
+
+  sweep(wallMs: number): void {
+    this.#database
+      .prepare(
+        `DELETE FROM sandbox WHERE body ->> 'state' = 'ended' AND body ->> 'recorded' = 1 AND body ->> 'endedAtMs' < ?`,
+      )
+      .run(wallMs);
+    this.#database
+      .prepare('DELETE FROM outcome WHERE at_ms < ? AND sandbox_id NOT IN (SELECT sandbox_id FROM sandbox)')
+      .run(wallMs);
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}

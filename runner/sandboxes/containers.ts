@@ -1,0 +1,170 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import type { AgentSession } from '../agent/session.ts';
+import { delay } from '../clock.ts';
+import type { ContainerEngine } from '../engine/port.ts';
+import type { Logger } from '../log.ts';
+import { RunnerError } from '../protocol/errors.ts';
+import type { SandboxSpec } from '../protocol/jobs.ts';
+import type { Home } from './sandbox.ts';
+
+/** An agent that hasn't dialled in by then won't. */
+const READY_MS = 15_000;
+const EXIT_POLL_MS = 200;
+const REMOVE_RETRY_FIRST_MS = 250;
+const REMOVE_RETRY_MAX_MS = 10_000;
+const SOCKET_FOLDER = 's';
+
+/** A running container with a connected agent, nobody's yet. */
+export interface Obtained extends Home {
+  /** The image's own environment: the agent runs with an empty one. */
+  imageEnv: Record<string, string>;
+}
+
+/** The warm pool, as far as a create needs it. */
+export interface WarmSource {
+  /** A container that nobody has used, of the pool's standard size; undefined when there is none. */
+  claim(wanted: { image: string; network: 'on' | 'off' }): Obtained | undefined;
+  /** Holds refills back while a create is under way. */
+  yieldTo<T>(create: Promise<T>): Promise<T>;
+}
+
+interface ContainersParts {
+  engine: ContainerEngine;
+  pool: WarmSource;
+  openSession: (socketDir: string) => Promise<AgentSession>;
+  dataDir: string;
+  /** What the pool's containers were made with. */
+  warmSize: { cpus: number; memoryMiB: number; diskMiB: number };
+  log: Logger;
+}
+
+/** The directory of one container's agent socket; short, since a socket's path has at most 107 bytes. */
+export const socketDirOf = (dataDir: string, slot: string): string => join(dataDir, SOCKET_FOLDER, slot);
+
+/** Gets containers with an agent in them, and gets rid of them. */
+export class Containers {
+  readonly #parts: ContainersParts;
+  readonly #stop = new AbortController();
+  readonly #starting = new Set<string>();
+
+  constructor(parts: ContainersParts) {
+    this.#parts = parts;
+  }
+
+  /** Slots of containers that are being started and belong to nobody yet. */
+  get starting(): ReadonlySet<string> {
+    return this.#starting;
+  }
+
+  /** Throws image_unsupported, engine_failed or the signal's reason; then nothing is left behind. */
+  async obtain(spec: SandboxSpec, signal: AbortSignal): Promise<{ container: Obtained; warm: boolean }> {
+    const claimed = this.#parts.pool.claim({ image: spec.template.image, network: spec.network });
+    if (!claimed) {
+      return { container: await this.#parts.pool.yieldTo(this.#startCold(spec, signal)), warm: false };
+    }
+    try {
+      await this.#fit(claimed, spec);
+    } catch (error) {
+      await this.discard(claimed);
+      throw engineFault(error);
+    }
+    return { container: claimed, warm: true };
+  }
+
+  /** Removes a container that nobody runs in. A failure of the engine is retried until it is gone or the runner stops. */
+  async discard(home: Home): Promise<void> {
+    await home.session.close().catch((error: unknown) => this.#report('session_close_failed', error));
+    await this.remove(home.containerId);
+  }
+
+  /** Resolves once the container is gone, however long the engine is away; rejects only when the runner stops. */
+  async remove(containerId: string): Promise<void> {
+    for (let waitMs = REMOVE_RETRY_FIRST_MS; ; waitMs = Math.min(waitMs * 2, REMOVE_RETRY_MAX_MS)) {
+      try {
+        return await this.#parts.engine.remove(containerId);
+      } catch (error) {
+        this.#report('container_remove_failed', error);
+        await delay(waitMs, this.#stop.signal);
+      }
+    }
+  }
+
+  stop(): void {
+    this.#stop.abort(new Error('the runner stops'));
+  }
+
+  async #fit(home: Home, spec: SandboxSpec): Promise<void> {
+    const { cpus, memoryMiB } = this.#parts.warmSize;
+    if (spec.cpus === cpus && spec.memoryMiB === memoryMiB) return;
+    await this.#parts.engine.resize(home.containerId, { cpus: spec.cpus, memoryMiB: spec.memoryMiB });
+  }
+
+  async #startCold(spec: SandboxSpec, signal: AbortSignal): Promise<Obtained> {
+    const slot = randomBytes(8).toString('hex');
+    this.#starting.add(slot);
+    try {
+      return await this.#startSlot(slot, spec, signal);
+    } finally {
+      this.#starting.delete(slot);
+    }
+  }
+
+  async #startSlot(slot: string, spec: SandboxSpec, signal: AbortSignal): Promise<Obtained> {
+    const socketDir = socketDirOf(this.#parts.dataDir, slot);
+    const session = await this.#parts.openSession(socketDir);
+    let containerId: string | undefined;
+    try {
+      const { cpus, memoryMiB, network, template } = spec;
+      const { diskMiB } = this.#parts.warmSize;
+      const request = { slot, image: template.image, network, cpus, memoryMiB, diskMiB, socketDir };
+      const started = await this.#parts.engine.start(request, signal);
+      containerId = started.id;
+      await this.#whenReady(session, started.id, signal);
+      return { containerId, slot, session, imageEnv: started.imageEnv };
+    } catch (error) {
+      await session.close().catch((closing: unknown) => this.#report('session_close_failed', closing));
+      if (containerId) await this.remove(containerId);
+      throw signal.aborted ? signal.reason : engineFault(error);
+    }
+  }
+
+  /** An agent that never dials in has most likely died: the engine knows of what. */
+  async #whenReady(session: AgentSession, containerId: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const cut = new AbortController();
+    const aborted = new Promise<never>((_, reject) => {
+      const either = AbortSignal.any([signal, cut.signal]);
+      either.addEventListener('abort', () => reject(either.reason as Error), { once: true });
+    });
+    const ready = session.ready(READY_MS);
+    const dead = this.#whenDead(containerId, cut.signal);
+    try {
+      await Promise.race([ready, dead, aborted]);
+    } finally {
+      ready.catch(() => undefined); // lost the race: told by the winner
+      dead.catch(() => undefined);
+      aborted.catch(() => undefined);
+      cut.abort(new Error('settled'));
+    }
+  }
+
+  async #whenDead(containerId: string, signal: AbortSignal): Promise<never> {
+    for (;;) {
+      await delay(EXIT_POLL_MS, signal);
+      const exit = await this.#parts.engine.findExit(containerId);
+      if (!exit) continue;
+      if (exit.unsupported !== null) throw new RunnerError('image_unsupported', exit.unsupported);
+      throw new RunnerError('engine_failed', 'The container ended before its agent was ready.');
+    }
+  }
+
+  #report(event: string, error: unknown): void {
+    this.#parts.log.warn(event, { error: error instanceof Error ? error : new Error(String(error)) });
+  }
+}
+
+function engineFault(error: unknown): RunnerError {
+  if (error instanceof RunnerError) return error;
+  return new RunnerError('engine_failed', 'The container engine could not start the sandbox.', { cause: error });
+}

@@ -1,0 +1,157 @@
+import type { AgentSession, ProcessSink } from '../agent/session.ts';
+import type { Conversation } from '../channels/conversations.ts';
+import { monotonicMs } from '../clock.ts';
+import { RunnerError } from '../protocol/errors.ts';
+import { limits } from '../protocol/limits.ts';
+import type { Attachment, ProcessExit } from '../protocol/process.ts';
+import { ProcessReader, type ReaderOwner } from './process-reader.ts';
+
+/** An agent that can't say that it has started or attached a process within this is treated as gone. */
+export const AGENT_ANSWER_MS = 10_000;
+/** After the agent is lost, how long to wait for the engine to say why. */
+const LOST_REASON_MS = 3_000;
+/** The engine's word of an out-of-memory kill may come a little after the agent's word of the exit. */
+const OOM_WORD_MS = 250;
+
+const WATCH_ONLY: Attachment = { fromOffset: 0, creditBytes: 0, foreground: false, output: false };
+
+export interface ProcessSurroundings {
+  session: AgentSession;
+  /** Whether the engine has reported an out-of-memory kill in this container within the last two seconds. */
+  oomSeen(): boolean;
+  onExit(exit: ProcessExit): void;
+  onForeground(change: 1 | -1): void;
+}
+
+/**
+ * One live process in the runner's own table: who reads it, and when its call ends whatever the agent says. It holds no
+ * delivery slot. It is over once, by the first of: the agent's exit, the deadline plus grace, the loss of the agent, the sandbox's end.
+ */
+export class RunningProcess implements ReaderOwner {
+  readonly processId: string;
+  readonly #around: ProcessSurroundings;
+  readonly #startedAtMs = monotonicMs();
+  readonly #readers = new Set<ProcessReader>();
+  #pid: number | undefined;
+  #deadlineTimer: NodeJS.Timeout | undefined;
+  #lostTimer: NodeJS.Timeout | undefined;
+  #over = false;
+
+  constructor(processId: string, timeoutMs: number | undefined, around: ProcessSurroundings) {
+    this.processId = processId;
+    this.#around = around;
+    if (timeoutMs === undefined) return;
+    this.#deadlineTimer = setTimeout(() => this.#passDeadline(), timeoutMs + limits.deadlineGraceMs);
+  }
+
+  get pid(): number | undefined {
+    return this.#pid;
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  reader(conversation: Conversation, attach: Attachment): ProcessReader {
+    const reader = new ProcessReader(conversation, attach, this);
+    this.#readers.add(reader);
+    if (reader.foreground) this.#around.onForeground(1);
+    return reader;
+  }
+
+  started(pid: number): void {
+    this.#pid = pid;
+  }
+
+  /** Somebody has to hear of the exit, for the history and the deadline, when no channel does. */
+  watcher(): { attach: Attachment; sink: ProcessSink } {
+    const ignore = () => undefined;
+    const sink: ProcessSink = {
+      data: ignore,
+      lagged: ignore,
+      exit: (exit, outputBytes) => this.exited(exit, outputBytes),
+      lost: () => this.lost(),
+    };
+    return { attach: WATCH_ONLY, sink };
+  }
+
+  exited(exit: ProcessExit, outputBytes: number): void {
+    if (this.#over) return;
+    if (exit.reason !== 'signalled' || exit.signal !== 'SIGKILL') return this.#finish(exit, outputBytes);
+    if (this.#around.oomSeen()) return this.#finish({ ...exit, reason: 'oom' }, outputBytes);
+    setTimeout(() => {
+      this.#finish(this.#around.oomSeen() ? { ...exit, reason: 'oom' } : exit, outputBytes);
+    }, OOM_WORD_MS);
+  }
+
+  lost(): void {
+    if (this.#over || this.#lostTimer) return;
+    this.#lostTimer = setTimeout(() => {
+      this.fail(new RunnerError('agent_unavailable', 'The sandbox stopped answering; the command may have run.'));
+    }, LOST_REASON_MS);
+  }
+
+  left(reader: ProcessReader): void {
+    if (!this.#readers.delete(reader)) return;
+    if (reader.foreground) this.#around.onForeground(-1);
+    if (this.#over || this.#readers.size > 0 || this.#pid === undefined) return;
+    const watcher = this.watcher();
+    // process_not_found: it has exited and been forgotten meanwhile; its exit was heard, or the deadline's timer ends the entry.
+    this.#around.session.attach(this.processId, watcher.attach, watcher.sink).catch(() => this.#forget());
+  }
+
+  /** The sandbox is gone. */
+  sandboxEnded(reason: 'oom' | 'sandbox_ended'): void {
+    this.#finish(this.#ending(reason), this.#outputEnd());
+  }
+
+  fail(error: RunnerError): void {
+    if (this.#over) return;
+    const readers = [...this.#readers];
+    this.#close(this.#ending('sandbox_ended'));
+    for (const reader of readers) reader.conversation.fail({ code: error.code, message: error.message });
+  }
+
+  /** It never came to be; its caller is told by whoever knows why. */
+  abandon(): void {
+    if (this.#over) return;
+    this.#readers.forEach((reader) => reader.foreground && this.#around.onForeground(-1));
+    this.#readers.clear();
+    this.#close(this.#ending('killed'));
+  }
+
+  #passDeadline(): void {
+    if (this.#over) return;
+    this.#finish(this.#ending('deadline'), this.#outputEnd());
+    this.#around.session.signal(this.processId, 'SIGKILL').catch(() => undefined); // it may well be gone: the call has ended
+  }
+
+  #ending(reason: ProcessExit['reason']): ProcessExit {
+    const durationMs = monotonicMs() - this.#startedAtMs;
+    return { exitCode: null, signal: 'SIGKILL', reason, durationMs, droppedStdoutBytes: 0, droppedStderrBytes: 0 };
+  }
+
+  #outputEnd(): number {
+    return Math.max(0, ...[...this.#readers].map((reader) => reader.outputEnd));
+  }
+
+  #finish(exit: ProcessExit, outputBytes: number): void {
+    if (this.#over) return;
+    const readers = [...this.#readers];
+    this.#close(exit);
+    for (const reader of readers) reader.end(exit, outputBytes);
+  }
+
+  #forget(): void {
+    if (!this.#over) this.#close(this.#ending('exited'));
+  }
+
+  #close(exit: ProcessExit): void {
+    this.#over = true;
+    clearTimeout(this.#deadlineTimer);
+    clearTimeout(this.#lostTimer);
+    for (const reader of this.#readers) if (reader.foreground) this.#around.onForeground(-1);
+    this.#readers.clear();
+    this.#around.onExit(exit);
+  }
+}

@@ -1,0 +1,52 @@
+import type { AgentSession } from '../agent/session.ts';
+import { monotonicMs } from '../clock.ts';
+import type { EndReason } from '../protocol/node-report.ts';
+import type { Deadline } from './deadline.ts';
+import type { RunningProcess } from './running-process.ts';
+
+/** The engine's word of an oom kill explains a SIGKILL within this. */
+const OOM_WINDOW_MS = 2_000;
+
+/** Where a sandbox lives. */
+export interface Home {
+  containerId: string;
+  slot: string;
+  session: AgentSession;
+}
+
+/** One sandbox in the runner's memory; the journal has its durable part. Changed by the SandboxTable only. */
+export interface Sandbox {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly epoch: number;
+  revision: number;
+  /** 'ending': still there, on its way out; nothing new runs. */
+  state: 'creating' | 'running' | 'paused' | 'ending' | 'ended';
+  cpus: number;
+  memoryMiB: number;
+  home: Home | undefined;
+  deadline: Deadline;
+  endReason: EndReason | undefined;
+  endedAtMs: number | undefined;
+  /** The control plane has the end on record. */
+  recorded: boolean;
+  readonly processes: Map<string, RunningProcess>;
+  /** Open foreground readers and file transfers: while there are any, an idle-mode sandbox is active. */
+  openCalls: number;
+  watches: number;
+  oomAtMs: number;
+  /** Since when the agent has had no connection. */
+  silentSinceMs: number | undefined;
+}
+
+/** A sandbox in which things can run. */
+export interface LiveSandbox extends Sandbox {
+  state: 'running';
+  home: Home;
+}
+
+export function isLive(sandbox: Sandbox): sandbox is LiveSandbox {
+  return sandbox.state === 'running' && sandbox.home !== undefined;
+}
+
+export const sawOom = (sandbox: Sandbox): boolean => monotonicMs() - sandbox.oomAtMs < OOM_WINDOW_MS;
