@@ -7,8 +7,6 @@ const BODY_DEADLINE_MS = 120_000;
 export interface Sandbox {
   id: string;
   network: 'on' | 'off';
-  /** Whether a warm container was claimed, if the service tells. */
-  warm?: boolean;
 }
 
 export interface ExecAnswer {

@@ -67,12 +67,6 @@ test('an upload that a restart of the worker cuts leaves the file as it was', as
     async () => (await run(tenant, id, 'find /home/user -size +10k')) === '',
     10_000,
   );
-  await waitFor(
-    'nothing half-written to be left',
-    async () => (await run(tenant, id, 'ls -A /home/user | wc -l')) !== '',
-    1_000,
-  );
-  expect((await run(tenant, id, 'find /home/user -size +10k')).trim()).toBe('');
 });
 
 test(
