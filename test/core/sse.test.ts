@@ -1,0 +1,71 @@
+import { expect, test } from 'vitest';
+import { sseEvent, sseResponse, wantsEvents } from '../../worker/api/sse.ts';
+
+const renderer = {
+  opening: '',
+  render: (item: string) => (item === 'silent' ? '' : sseEvent('item', { item }, item.length)),
+  failed: (error: unknown) => sseEvent('error', { message: String(error) }),
+};
+
+const sourceOf = (items: string[]): ReadableStream<string> =>
+  new ReadableStream({
+    start: (controller) => {
+      for (const item of items) controller.enqueue(item);
+      controller.close();
+    },
+  });
+
+test('each item is one event with its id, and items without text are passed over', async () => {
+  const response = sseResponse(sourceOf(['a', 'silent', 'line\nbreak']), renderer);
+  expect(response.headers.get('content-type')).toBe('text/event-stream');
+  expect(await response.text()).toBe(
+    'event: item\nid: 1\ndata: {"item":"a"}\n\nevent: item\nid: 10\ndata: {"item":"line\\nbreak"}\n\n',
+  );
+});
+
+test('a source that fails ends the stream with an error event', async () => {
+  const source = new ReadableStream<string>({
+    start: (controller) => controller.enqueue('a'),
+    pull: (controller) => controller.error(new Error('cut')),
+  });
+  expect(await sseResponse(source, renderer).text()).toContain('event: error\ndata: {"message":"Error: cut"}');
+});
+
+test('a client that goes away cancels the source', async () => {
+  let cancelled = false;
+  const source = new ReadableStream<string>({
+    pull: (controller) => controller.enqueue('a'),
+    cancel: () => {
+      cancelled = true;
+    },
+  });
+  const reader = sseResponse(source, renderer).body?.getReader();
+  await reader?.read();
+  await reader?.cancel();
+  expect(cancelled).toBe(true);
+});
+
+test('a source is read no faster than its client reads', async () => {
+  let produced = 0;
+  const source = new ReadableStream<string>(
+    {
+      pull: (controller) => {
+        produced += 1;
+        controller.enqueue('a');
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  const reader = sseResponse(source, renderer).body?.getReader();
+  await reader?.read();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(produced).toBeLessThanOrEqual(3);
+  await reader?.cancel();
+});
+
+test('events are asked for by Accept, not by a wildcard', () => {
+  expect(wantsEvents('text/event-stream')).toBe(true);
+  expect(wantsEvents('application/json;q=0.5, text/event-stream;q=1')).toBe(true);
+  expect(wantsEvents('*/*')).toBe(false);
+  expect(wantsEvents(undefined)).toBe(false);
+});
