@@ -1,5 +1,6 @@
 import { fileRoutes } from '../contract/files.ts';
 import { errorFromRunner } from '../core/errors.ts';
+import { watchFiles } from '../core/files/watch-files.ts';
 import type { StreamEvent } from '../core/ports.ts';
 import type { App } from './app-env.ts';
 import { contextOf, sandboxRefOf } from './context.ts';
@@ -9,7 +10,7 @@ import { sseEvent, sseResponse, type SseRenderer } from './sse.ts';
 export const registerWatch = (app: App): void => {
   app.openapi(fileRoutes.watch, async (c) => {
     const ctx = contextOf(c);
-    const events = await ctx.broker.watch(sandboxRefOf(c, ctx), c.req.valid('query'));
+    const events = await watchFiles(ctx, sandboxRefOf(c, ctx), c.req.valid('query'));
     return sseResponse(events, watchEvents(ctx.requestId));
   });
 };

@@ -1,6 +1,6 @@
 import type { Context, EventStream, ExecResult, SandboxRef } from '../ports.ts';
 import { foregroundReader } from '../processes/attachment.ts';
-import { openedEvents } from '../processes/opened-events.ts';
+import { openedEvents } from '../opened-events.ts';
 import { type CommandInput, processSpecOf } from '../processes/process-spec.ts';
 
 /** Runs a command to its end and collects its output. A non-zero exit is a result, not an error. */

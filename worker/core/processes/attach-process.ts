@@ -1,6 +1,6 @@
 import type { Context, EventStream, SandboxRef } from '../ports.ts';
 import { foregroundReader } from './attachment.ts';
-import { openedEvents } from './opened-events.ts';
+import { openedEvents } from '../opened-events.ts';
 
 /** A process's output from `fromOffset` on and its exit. Cancelling the stream leaves the process alone. */
 export const attachProcess = async (

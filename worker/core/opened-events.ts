@@ -1,5 +1,5 @@
-import { errorFromRunner } from '../errors.ts';
-import type { EventStream, StreamEvent } from '../ports.ts';
+import { errorFromRunner } from './errors.ts';
+import type { EventStream, StreamEvent } from './ports.ts';
 
 /**
  * The events, once the first of them has come: so that what is refused at once (no such process, no such directory) fails as a
