@@ -89,11 +89,9 @@ export const execHistory = sqliteTable(
     count: integer('count').notNull(),
     records: text('records', { mode: 'json' }).$type<ExecRecord[]>().notNull(),
   },
-  (table) => [
-    index('exec_history_sandbox').on(table.sandboxId, table.id),
-    index('exec_history_at').on(table.atMs),
-  ],
+  (table) => [index('exec_history_sandbox').on(table.sandboxId, table.id), index('exec_history_at').on(table.atMs)],
 );
 
+export type SandboxEvent = typeof sandboxEvents.$inferSelect;
 export type Sandbox = typeof sandboxes.$inferSelect;
 export type Runner = typeof runners.$inferSelect;

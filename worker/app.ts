@@ -1,11 +1,4 @@
-import { registerHealth } from './api/health.ts';
-import { registerArchive } from './api/archive.ts';
-import { registerCommands } from './api/commands.ts';
-import { registerFileContents } from './api/file-contents.ts';
-import { registerFiles } from './api/files.ts';
-import { registerProcesses } from './api/processes.ts';
-import { registerUploads } from './api/uploads.ts';
-import { registerWatch } from './api/watch.ts';
+import { registerRoutes } from './api/register-routes.ts';
 import { newApp, type App, type Log } from './api/app-env.ts';
 import { allowedMethods } from './api/allowed-methods.ts';
 import { renderError } from './api/render-error.ts';
@@ -42,21 +35,8 @@ export const createApp = (deps: AppDeps): App => {
 
   const admin = adminKey(deps.adminApiKey);
   app.use('/v1/*', (c, next) => (/^\/v1\/tenants(\/|$)/.test(c.req.path) ? admin(c, next) : tenantKey(c, next)));
-  for (const route of routeTable) {
-    const body = route.request?.body;
-    if (!body || !('application/json' in body.content)) continue;
-    const path = route.path.replaceAll(/\{(.+?)\}/g, ':$1');
-    app.on(route.method.toUpperCase(), path, boundedJsonBody(body.required === true, jsonBodyMaxBytes));
-  }
-
-  registerHealth(app);
-  registerCommands(app);
-  registerProcesses(app);
-  registerFiles(app);
-  registerFileContents(app);
-  registerUploads(app);
-  registerArchive(app);
-  registerWatch(app);
+  boundJsonBodies(app);
+  registerRoutes(app);
 
   app.notFound((c) => {
     const allowed = allowedMethods(c.req.path);
@@ -71,4 +51,13 @@ export const createApp = (deps: AppDeps): App => {
   });
   app.onError(renderError);
   return app;
+};
+
+const boundJsonBodies = (app: App): void => {
+  for (const route of routeTable) {
+    const body = route.request?.body;
+    if (!body || !('application/json' in body.content)) continue;
+    const path = route.path.replaceAll(/\{(.+?)\}/g, ':$1');
+    app.on(route.method.toUpperCase(), path, boundedJsonBody(body.required === true, jsonBodyMaxBytes));
+  }
 };

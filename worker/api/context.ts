@@ -3,13 +3,14 @@ import { ServiceError } from '../core/errors.ts';
 import type { AdminContext, Context, SandboxRef } from '../core/ports.ts';
 import { requireSandboxId } from '../core/sandboxes/sandbox-not-found.ts';
 import type { AppEnv } from './app-env.ts';
+import { describeCause } from './describe-cause.ts';
 
 type Handled = HonoContext<AppEnv>;
 
 const afterOf = (c: Handled) => (work: Promise<unknown>) => {
   const { requestId, log } = c.var;
   const watched = work.catch((error: unknown) => {
-    log({ level: 'error', requestId, message: 'work after the answer failed', error: String(error) });
+    log({ level: 'error', requestId, message: 'work after the answer failed', cause: describeCause(error) });
   });
   c.executionCtx.waitUntil(watched);
 };
@@ -20,6 +21,14 @@ export const adminContextOf = (c: Handled): AdminContext => ({
   requestId: c.var.requestId,
   signal: c.req.raw.signal,
   after: afterOf(c),
+  log: (level, message, cause) => {
+    c.var.log({
+      level,
+      requestId: c.var.requestId,
+      message,
+      ...(cause === undefined ? {} : { cause: describeCause(cause) }),
+    });
+  },
 });
 
 /** What a tenant's verb gets. */

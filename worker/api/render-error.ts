@@ -3,6 +3,7 @@ import type { Context as HonoContext } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { ServiceError } from '../core/errors.ts';
 import type { AppEnv } from './app-env.ts';
+import { describeCause } from './describe-cause.ts';
 
 /** Anything thrown, as what the caller may know. */
 export const toServiceError = (error: unknown): ServiceError => {
@@ -33,18 +34,10 @@ export const renderError = (thrown: unknown, c: HonoContext<AppEnv>): Response =
       requestId,
       code: error.code,
       message: error.message,
-      cause: describe(error.cause ?? thrown),
+      cause: describeCause(error.cause ?? thrown),
     });
   }
   if (error.retryAfterSeconds !== undefined) c.header('retry-after', String(Math.ceil(error.retryAfterSeconds)));
   if (error.code === 'unauthenticated') c.header('www-authenticate', 'Bearer');
   return c.json({ error: errorView(error, requestId) }, error.status as ContentfulStatusCode);
-};
-
-/** A failed query's own message lists its parameters, which are tenants' data: only what the database said is logged. */
-const describe = (cause: unknown): string => {
-  if (!(cause instanceof Error)) return typeof cause === 'string' ? cause : (JSON.stringify(cause) ?? 'undefined');
-  const inner = cause.cause === undefined ? '' : describe(cause.cause);
-  if (cause.message.startsWith('Failed query:')) return `a query failed: ${inner}`;
-  return `${cause.stack ?? cause.message}${inner === '' ? '' : `\ncaused by ${inner}`}`;
 };

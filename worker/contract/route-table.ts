@@ -1,16 +1,28 @@
 import type { RouteConfig } from '@hono/zod-openapi';
 import { commandRoutes } from './commands.ts';
+import { documentationRoutes } from './documentation.ts';
 import { fileContentRoutes, uploadRoutes } from './file-contents.ts';
 import { fileRoutes } from './files.ts';
 import { healthRoutes } from './health.ts';
+import { keyRoutes } from './keys.ts';
+import { observationRoutes } from './observation.ts';
 import { processRoutes } from './processes.ts';
+import { sandboxRoutes } from './sandboxes.ts';
+import { templateRoutes } from './templates.ts';
+import { tenantRoutes } from './tenants.ts';
 
 /** Every route of the native API, once. The app takes body bounds and Allow headers from it; a test refuses duplicates. */
 export const routeTable: readonly RouteConfig[] = [
-  ...Object.values(healthRoutes),
+  ...sandboxRoutes,
+  ...observationRoutes,
   ...Object.values(commandRoutes),
   ...Object.values(processRoutes),
   ...Object.values(fileRoutes),
   ...Object.values(fileContentRoutes),
   ...Object.values(uploadRoutes),
+  ...templateRoutes,
+  ...keyRoutes,
+  ...tenantRoutes,
+  ...Object.values(healthRoutes),
+  ...Object.values(documentationRoutes),
 ];

@@ -34,8 +34,10 @@ export interface Services {
 /** What the verbs of the deployment's administrator get, who has no tenant of its own. One per request. */
 export interface AdminContext extends Services {
   requestId: string;
-  /** Runs on after the answer (waitUntil); its failures are logged. */
+  /** Runs on after the answer, and when the client goes away (waitUntil); its failures are logged. */
   after(work: Promise<unknown>): void;
+  /** One structured line, with the request id. Never secrets, never a tenant's data. */
+  log(level: 'info' | 'warn' | 'error', message: string, cause?: unknown): void;
   signal: AbortSignal;
 }
 

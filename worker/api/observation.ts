@@ -1,0 +1,44 @@
+import { getLogsRoute, getMetricsRoute } from '../contract/observation.ts';
+import { getLogs, type LogEntry } from '../core/sandboxes/get-logs.ts';
+import type { App } from './app-env.ts';
+import { contextOf, sandboxRefOf } from './context.ts';
+import { timestampOf } from './timestamp.ts';
+
+const viewEntry = (entry: LogEntry) => {
+  if (entry.type === 'lifecycle') {
+    const { atMs, kind, message } = entry.event;
+    return { type: entry.type, at: timestampOf(atMs), event: kind, message };
+  }
+  const { startedAtMs, ...record } = entry.record;
+  return { type: entry.type, at: timestampOf(startedAtMs), ...record };
+};
+
+export const registerObservation = (app: App): void => {
+  app.openapi(getMetricsRoute, async (c) => {
+    const ctx = contextOf(c);
+    const metrics = await ctx.broker.metrics(sandboxRefOf(c, ctx));
+    return c.json(
+      {
+        at: timestampOf(metrics.atMs),
+        cpu: { limit: metrics.cpus, usedSeconds: metrics.cpuSeconds, usedPercent: metrics.cpuUsedPercent },
+        memory: {
+          limitBytes: metrics.memoryLimitBytes,
+          usedBytes: metrics.memoryUsedBytes,
+          peakBytes: metrics.memoryPeakBytes,
+        },
+        disk: { limitBytes: metrics.diskLimitBytes, usedBytes: metrics.diskUsedBytes },
+        network: { receivedBytes: metrics.networkReceivedBytes, sentBytes: metrics.networkSentBytes },
+        processes: metrics.processes,
+      },
+      200,
+    );
+  });
+
+  app.openapi(getLogsRoute, async (c) => {
+    const { entries, nextCursor } = await getLogs(contextOf(c), c.req.valid('param').sandboxId, {
+      cursor: c.req.valid('query').cursor,
+      limit: c.req.valid('query').limit,
+    });
+    return c.json({ entries: entries.map(viewEntry), nextCursor }, 200);
+  });
+};

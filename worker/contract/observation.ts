@@ -1,0 +1,74 @@
+import { createRoute, z } from '@hono/zod-openapi';
+import { cursorQuery, errorResponses, jsonContent, nextCursor, sandboxParams, timestamp } from './common.ts';
+
+const tags = ['Sandboxes'];
+
+const metricsView = z
+  .object({
+    at: timestamp,
+    cpu: z.object({
+      limit: z.number().openapi({ description: 'vCPUs.' }),
+      usedSeconds: z.number(),
+      usedPercent: z.number().openapi({ description: 'Of the limit, over the last interval.' }),
+    }),
+    memory: z.object({ limitBytes: z.int(), usedBytes: z.int(), peakBytes: z.int() }),
+    disk: z.object({ limitBytes: z.int(), usedBytes: z.int() }),
+    network: z.object({ receivedBytes: z.int(), sentBytes: z.int() }),
+    processes: z.int(),
+  })
+  .openapi('SandboxMetrics');
+
+export const getMetricsRoute = createRoute({
+  method: 'get',
+  path: '/v1/sandboxes/{sandboxId}/metrics',
+  operationId: 'getSandboxMetrics',
+  tags,
+  summary: 'What it uses now',
+  request: { params: sandboxParams },
+  responses: {
+    200: { description: 'As the host counts it.', ...jsonContent(metricsView) },
+    ...errorResponses([404, 409, 410, 502]),
+  },
+});
+
+const lifecycleEntry = z
+  .object({
+    type: z.literal('lifecycle'),
+    at: timestamp,
+    event: z.enum(['created', 'running', 'paused', 'resumed', 'deadline', 'ended', 'metadata']),
+    message: z.string(),
+  })
+  .openapi('LifecycleLogEntry');
+
+const execEntry = z
+  .object({
+    type: z.literal('exec'),
+    at: timestamp.openapi({ description: 'When it started.' }),
+    processId: z.string(),
+    command: z.string().openapi({ description: 'At most 16 KiB of it.' }),
+    durationMs: z.number().nullable(),
+    exitCode: z.int().nullable(),
+    signal: z.string().nullable(),
+    reason: z.string(),
+  })
+  .openapi('ExecLogEntry');
+
+export const getLogsRoute = createRoute({
+  method: 'get',
+  path: '/v1/sandboxes/{sandboxId}/logs',
+  operationId: 'getSandboxLogs',
+  tags,
+  summary: 'Lifecycle and exec history',
+  description: `In the order in which they were recorded, oldest first. Runners report execs every few seconds; the last 1,000 of a sandbox are
+kept for 7 days.`,
+  request: { params: sandboxParams, query: z.object(cursorQuery) },
+  responses: {
+    200: {
+      description: 'Entries.',
+      ...jsonContent(z.object({ entries: z.array(z.union([lifecycleEntry, execEntry])), nextCursor })),
+    },
+    ...errorResponses([404]),
+  },
+});
+
+export const observationRoutes = [getMetricsRoute, getLogsRoute];

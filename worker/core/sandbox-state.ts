@@ -1,0 +1,105 @@
+import { openJobs, persistedStates, type OpenJob, type PersistedState } from '../../db/enums.ts';
+import type { ObservedSandbox } from '../../runner/protocol/node-report.ts';
+import { ServiceError } from './errors.ts';
+
+/**
+ * The one place where a sandbox's three kinds of state meet: persisted (the row's state and open job), observed (what its runner
+ * reports) and public (what callers see; dialects map from this).
+ */
+export const publicStates = ['creating', 'running', 'pausing', 'paused', 'resuming', 'ending', 'ended'] as const;
+export type PublicState = (typeof publicStates)[number];
+
+export interface StateOfRecord {
+  state: PersistedState;
+  openJob: OpenJob | null;
+}
+
+/** Total. Combinations that no verb writes read as what the persisted state says. */
+const publicTable: Record<PersistedState, Record<OpenJob | 'none', PublicState>> = {
+  creating: {
+    none: 'creating',
+    create: 'creating',
+    kill: 'ending',
+    pause: 'creating',
+    resume: 'creating',
+    deadline: 'creating',
+  },
+  running: {
+    none: 'running',
+    create: 'running',
+    kill: 'ending',
+    pause: 'pausing',
+    resume: 'running',
+    deadline: 'running',
+  },
+  paused: {
+    none: 'paused',
+    create: 'paused',
+    kill: 'ending',
+    pause: 'paused',
+    resume: 'resuming',
+    deadline: 'paused',
+  },
+  ended: { none: 'ended', create: 'ended', kill: 'ended', pause: 'ended', resume: 'ended', deadline: 'ended' },
+};
+
+export const publicStateOf = (record: StateOfRecord): PublicState =>
+  publicTable[record.state][record.openJob ?? 'none'];
+
+export const everyRecord: readonly StateOfRecord[] = persistedStates.flatMap((state) =>
+  [null, ...openJobs].map((openJob) => ({ state, openJob })),
+);
+
+/** The inverse: every record that reads as `state`. */
+export const recordsOf = (state: PublicState): StateOfRecord[] =>
+  everyRecord.filter((record) => publicStateOf(record) === state);
+
+/** What a runner's report means for the row, where the report decides. */
+export const persistedOf = (observed: ObservedSandbox['state']): PersistedState => observed;
+
+export const verbs = ['pause', 'resume', 'deadline', 'kill', 'metadata'] as const;
+export type Verb = (typeof verbs)[number];
+
+/**
+ * In which records a verb may begin. Kill is accepted in every state and supersedes the open job; a deadline supersedes
+ * another deadline only; of the rest, one lifecycle job is open at a time.
+ */
+export const allows = (verb: Verb, record: StateOfRecord): boolean => {
+  switch (verb) {
+    case 'kill':
+      return record.state !== 'ended';
+    case 'metadata':
+      return record.state !== 'ended' && record.openJob !== 'kill';
+    case 'pause':
+      return record.state === 'running' && record.openJob === null;
+    case 'resume':
+      return record.state === 'paused' && record.openJob === null;
+    case 'deadline':
+      return record.state === 'running' && (record.openJob === null || record.openJob === 'deadline');
+    default:
+      return verb satisfies never;
+  }
+};
+
+const verbWords: Record<Verb, string> = {
+  pause: 'paused',
+  resume: 'resumed',
+  deadline: 'given another timeout',
+  kill: 'ended',
+  metadata: 'changed',
+};
+
+/** Why the verb cannot begin, for a record that `allows` refuses. */
+export const refusalOf = (verb: Verb, record: StateOfRecord): ServiceError => {
+  const state = publicStateOf(record);
+  if (state === 'ended' || state === 'ending') {
+    return new ServiceError('sandbox_ended', `The sandbox ${state === 'ended' ? 'has ended' : 'is ending'}.`);
+  }
+  if (record.state === 'paused' && record.openJob === null) {
+    return new ServiceError(
+      'sandbox_not_running',
+      `The sandbox is paused and cannot be ${verbWords[verb]}; resume it first.`,
+    );
+  }
+  return new ServiceError('conflict', `The sandbox is ${state} and cannot be ${verbWords[verb]} now.`);
+};

@@ -1,0 +1,134 @@
+import { and, eq, sql, getTableColumns } from 'drizzle-orm';
+import { sandboxes, type Sandbox } from '../../../db/cell.ts';
+import type { Template } from '../../../db/directory.ts';
+import { limits } from '../../../runner/protocol/limits.ts';
+import { ServiceError } from '../errors.ts';
+import { newOperationId, newSandboxId } from '../ids.ts';
+import type { Context } from '../ports.ts';
+import { insertEvent } from './change-sandbox.ts';
+import { canonicalHash, findByIdempotencyKey, waitForWinner } from './idempotency.ts';
+import { launchSandbox } from './launch-sandbox.ts';
+import { placeSandbox } from './place-sandbox.ts';
+import { fits, quotaError, usage } from './quota.ts';
+import { requireTimeout } from './require-timeout.ts';
+
+export interface CreateSandbox {
+  template: string;
+  timeoutSeconds: number;
+  timeoutMode: 'fixed' | 'idle';
+  metadata: Record<string, string>;
+  env: Record<string, string>;
+  cpus: number;
+  memoryMiB: number;
+  /** Absent: on where runners offer it, else off. */
+  network: 'on' | 'off' | undefined;
+  idempotencyKey: string | undefined;
+}
+
+export interface CreatedSandbox {
+  sandbox: Sandbox;
+  /** An earlier request with this Idempotency-Key made it. */
+  replayed: boolean;
+}
+
+/**
+ * Reserves a place, writes the row under the tenant's limits, has the runner make it. Throws invalid_argument, quota_exceeded,
+ * capacity_exhausted, idempotency_mismatch, or what the runner answered; nothing is left behind then.
+ */
+export const createSandbox = async (ctx: Context, input: CreateSandbox): Promise<CreatedSandbox> => {
+  checkLimits(ctx, input);
+  const [template, idempotencyHash] = await Promise.all([
+    ctx.templates.get(ctx.directory, input.template, ctx.now()),
+    input.idempotencyKey === undefined ? null : canonicalHash(input),
+  ]);
+  if (idempotencyHash !== null) {
+    const winner = await findByIdempotencyKey(ctx, input.idempotencyKey ?? '');
+    if (winner) return { sandbox: await waitForWinner(ctx, winner, idempotencyHash), replayed: true };
+  }
+  const sandboxId = newSandboxId(ctx.cellId);
+  const place = await placeSandbox(ctx, sandboxId, { ...input, exclude: [] });
+  const row = newRow(ctx, input, template, { sandboxId, ...place, idempotencyHash });
+  if (!(await insert(ctx, row))) {
+    ctx.after(ctx.fleet.release(sandboxId));
+    const winner = row.idempotencyKey === null ? undefined : await findByIdempotencyKey(ctx, row.idempotencyKey);
+    if (!winner) throw await quotaError(ctx, input.cpus, input.memoryMiB);
+    return { sandbox: await waitForWinner(ctx, winner, idempotencyHash ?? ''), replayed: true };
+  }
+  // It goes on when the client does not wait: a row that is on record is brought to an end, running or failed.
+  const launch = launchSandbox(ctx, row);
+  ctx.after(launch.then(noop, noop));
+  return { sandbox: await launch, replayed: false };
+};
+
+const noop = (): void => undefined;
+
+const checkLimits = (ctx: Context, input: CreateSandbox): void => {
+  const { tenant } = ctx.actor;
+  const over = (path: string, limit: string) =>
+    new ServiceError('invalid_argument', `${path} is over the tenant's limit of ${limit}.`, {
+      issues: [{ path, message: `at most ${limit}` }],
+    });
+  requireTimeout(ctx, input.timeoutSeconds);
+  if (input.cpus > tenant.maxCpus) throw over('cpu', `${tenant.maxCpus} vCPU`);
+  if (input.memoryMiB > tenant.maxMemoryMiB) throw over('memoryMiB', `${tenant.maxMemoryMiB} MiB`);
+};
+
+const newRow = (
+  ctx: Context,
+  input: CreateSandbox,
+  template: Template,
+  made: { sandboxId: string; runnerId: string; network: 'on' | 'off'; idempotencyHash: string | null },
+): Sandbox => ({
+  id: made.sandboxId,
+  tenantId: ctx.actor.tenant.id,
+  template: template.name,
+  image: template.image,
+  state: 'creating',
+  endReason: null,
+  epoch: 1,
+  revision: 1,
+  lastOp: newOperationId(),
+  openJob: 'create',
+  openJobDeadlineMs: ctx.now() + limits.lifecycleJobMs,
+  runnerId: made.runnerId,
+  network: made.network,
+  cpus: input.cpus,
+  memoryMiB: input.memoryMiB,
+  deadlineMode: input.timeoutMode,
+  ttlMs: input.timeoutSeconds * 1000,
+  expiresAtMs: null,
+  metadata: input.metadata,
+  env: input.env,
+  idempotencyKey: input.idempotencyKey ?? null,
+  idempotencyHash: made.idempotencyHash,
+  createdAtMs: ctx.now(),
+  startedAtMs: null,
+  pausedAtMs: null,
+  endedAtMs: null,
+});
+
+/** One batch: the row, if the tenant's limits and the Idempotency-Key allow it, and its first event. */
+const insert = async (ctx: Context, row: Sandbox): Promise<boolean> => {
+  const columns = Object.entries(getTableColumns(sandboxes));
+  const values = sql.join(
+    columns.map(([name, column]) => sql`${sql.param(row[name as keyof Sandbox], column)}`),
+    sql`, `,
+  );
+  const allowed = fits(ctx.actor.tenant, row.cpus, row.memoryMiB);
+  const insertRow = ctx.cell
+    .insert(sandboxes)
+    .select(sql`select ${values} from ${usage(row.tenantId, ctx.now())} where ${allowed}`)
+    .onConflictDoNothing({ target: [sandboxes.tenantId, sandboxes.idempotencyKey] })
+    .returning({ id: sandboxes.id });
+  const created = insertEvent(ctx, row.id, row.lastOp, { kind: 'created', message: `Created from ${row.template}.` });
+  try {
+    const [inserted] = await ctx.cell.batch([insertRow, created]);
+    return inserted.length > 0;
+  } catch (error) {
+    const applied = and(eq(sandboxes.id, row.id), eq(sandboxes.lastOp, row.lastOp));
+    const [found] = await ctx.cell.select({ id: sandboxes.id }).from(sandboxes).where(applied).limit(1);
+    if (found) return true;
+    ctx.after(ctx.fleet.release(row.id));
+    throw error;
+  }
+};

@@ -1,0 +1,72 @@
+import { and, eq, ne } from 'drizzle-orm';
+import { sandboxes, type Sandbox } from '../../../db/cell.ts';
+import { ServiceError, type ErrorCode } from '../errors.ts';
+import type { Context } from '../ports.ts';
+import { changeSandbox } from './change-sandbox.ts';
+import { getSandbox } from './get-sandbox.ts';
+import { envelopeOf, openJob } from './open-job.ts';
+import { publishRoute } from './route.ts';
+
+/** Beyond the grace: how long a caller waits for the container to be gone before it is told that it is ending. */
+const removalMs = 15_000;
+
+/** The kill is on record, so these mean «later»: the sweep delivers it again. */
+const later: readonly ErrorCode[] = ['not_started', 'unavailable', 'runner_lost', 'stream_lost', 'deadline_exceeded'];
+
+/**
+ * Accepted in every state; supersedes the open job, a create among them. Answers the sandbox: ended, or ending where its runner is
+ * away. One that has ended already is answered as it is. Throws not_found.
+ */
+export const endSandbox = async (ctx: Context, sandboxId: string, graceSeconds: number): Promise<Sandbox> => {
+  const opened = await openKill(ctx, sandboxId);
+  if (opened.state === 'ended') return opened;
+  if (opened.runnerId === null) return recordEnd(ctx, opened);
+  // It goes on when the client does not wait.
+  const work = deliver(ctx, opened, opened.runnerId, graceSeconds * 1000);
+  ctx.after(work.then(noop, noop));
+  return work;
+};
+
+const noop = (): void => undefined;
+
+const openKill = async (ctx: Context, sandboxId: string): Promise<Sandbox> => {
+  try {
+    return await openJob(ctx, sandboxId, 'kill');
+  } catch (error) {
+    if (error instanceof ServiceError && error.code === 'sandbox_ended') return getSandbox(ctx, sandboxId);
+    throw error;
+  }
+};
+
+const deliver = async (ctx: Context, row: Sandbox, runnerId: string, graceMs: number): Promise<Sandbox> => {
+  const job = { ...envelopeOf(ctx, row), graceMs };
+  try {
+    await ctx.broker.lifecycle('sandbox.kill', runnerId, job, graceMs + removalMs);
+  } catch (error) {
+    // A kill that came after this one has taken over.
+    const superseded = error instanceof ServiceError && error.code === 'conflict';
+    if (superseded || (error instanceof ServiceError && later.includes(error.code))) return getSandbox(ctx, row.id);
+    if (!(error instanceof ServiceError && error.code === 'sandbox_ended')) throw error;
+  }
+  return recordEnd(ctx, row);
+};
+
+/** An end with the right epoch holds whatever the revision. */
+const recordEnd = async (ctx: Context, row: Sandbox): Promise<Sandbox> => {
+  const ended = await changeSandbox(ctx, {
+    sandboxId: row.id,
+    when: and(eq(sandboxes.epoch, row.epoch), ne(sandboxes.state, 'ended')),
+    set: {
+      state: 'ended',
+      endReason: 'killed',
+      endedAtMs: ctx.now(),
+      openJob: null,
+      openJobDeadlineMs: null,
+      env: {},
+    },
+    event: { kind: 'ended', message: 'Ended by request.' },
+  });
+  if (!ended) return getSandbox(ctx, row.id);
+  await publishRoute(ctx, ended);
+  return ended;
+};

@@ -1,0 +1,99 @@
+import { and, asc, eq, gt, gte, or } from 'drizzle-orm';
+import { execHistory, sandboxEvents, type SandboxEvent } from '../../../db/cell.ts';
+import type { ExecRecord } from '../../../runner/protocol/node-report.ts';
+import { decodeCursor, encodeCursor } from '../cursor.ts';
+import type { Context } from '../ports.ts';
+import { getSandbox } from './get-sandbox.ts';
+
+export type LogEntry = { type: 'lifecycle'; event: SandboxEvent } | { type: 'exec'; record: ExecRecord };
+
+/** Where an entry stands: by time of writing, lifecycle before execs of the same moment, then by row and place in the row. */
+type Position = readonly [atMs: number, source: number, rowId: number, index: number];
+const lifecycleSource = 0;
+const execSource = 1;
+
+interface Placed {
+  position: Position;
+  entry: LogEntry;
+}
+
+const start: Position = [0, lifecycleSource, 0, -1];
+
+const compare = (a: Position, b: Position): number => a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || a[3] - b[3];
+
+/** Lifecycle events and finished execs in the order in which they were recorded, oldest first. Throws not_found. */
+export const getLogs = async (
+  ctx: Context,
+  sandboxId: string,
+  page: { cursor: string | undefined; limit: number },
+): Promise<{ entries: LogEntry[]; nextCursor: string | null }> => {
+  const sandbox = await getSandbox(ctx, sandboxId);
+  const from: Position =
+    page.cursor === undefined ? start : decodeCursor(page.cursor, ['number', 'number', 'number', 'number']);
+  const wanted = page.limit + 1;
+  const [events, execs] = await Promise.all([
+    lifecycleAfter(ctx, sandbox.id, from, wanted),
+    execsAfter(ctx, sandbox.id, from, wanted),
+  ]);
+  const placed = [...events, ...execs].sort((a, b) => compare(a.position, b.position));
+  const shown = placed.slice(0, page.limit);
+  const last = shown.at(-1);
+  return {
+    entries: shown.map(({ entry }) => entry),
+    nextCursor: placed.length > page.limit && last ? encodeCursor(last.position) : null,
+  };
+};
+
+const lifecycleAfter = async (ctx: Context, sandboxId: string, from: Position, count: number): Promise<Placed[]> => {
+  const [atMs, source, rowId] = from;
+  const sameTime =
+    source === lifecycleSource ? and(eq(sandboxEvents.atMs, atMs), gt(sandboxEvents.id, rowId)) : undefined;
+  const rows = await ctx.cell
+    .select()
+    .from(sandboxEvents)
+    .where(and(eq(sandboxEvents.sandboxId, sandboxId), or(gt(sandboxEvents.atMs, atMs), sameTime)))
+    .orderBy(asc(sandboxEvents.atMs), asc(sandboxEvents.id))
+    .limit(count);
+  return rows.map((event) => ({
+    position: [event.atMs, lifecycleSource, event.id, 0],
+    entry: { type: 'lifecycle', event },
+  }));
+};
+
+/** A history row holds up to 200 execs of 16 KiB: only the rows that this page needs are read whole. */
+const execsAfter = async (ctx: Context, sandboxId: string, from: Position, count: number): Promise<Placed[]> => {
+  const [atMs, source, rowId] = from;
+  const sameTime = and(eq(execHistory.atMs, atMs), gte(execHistory.id, source === execSource ? rowId : 0));
+  const rest = and(eq(execHistory.sandboxId, sandboxId), or(gt(execHistory.atMs, atMs), sameTime));
+  const order = [asc(execHistory.atMs), asc(execHistory.id)];
+  const heads = await ctx.cell
+    .select({ id: execHistory.id, atMs: execHistory.atMs, count: execHistory.count })
+    .from(execHistory)
+    .where(rest)
+    .orderBy(...order)
+    .limit(count + 1);
+  let rowsCount = 0;
+  let covered = 0;
+  for (const head of heads) {
+    if (covered >= count) break;
+    rowsCount += 1;
+    const partlyShown = source === execSource && head.id === rowId;
+    covered += partlyShown ? head.count - from[3] - 1 : head.count;
+  }
+  if (rowsCount === 0) return [];
+  const rows = await ctx.cell
+    .select()
+    .from(execHistory)
+    .where(rest)
+    .orderBy(...order)
+    .limit(rowsCount);
+  return rows
+    .flatMap((row) =>
+      row.records.map((record, index): Placed => ({
+        position: [row.atMs, execSource, row.id, index],
+        entry: { type: 'exec', record },
+      })),
+    )
+    .filter(({ position }) => compare(position, from) > 0)
+    .slice(0, count);
+};

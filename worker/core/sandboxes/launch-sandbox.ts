@@ -1,0 +1,160 @@
+import { and, eq, ne } from 'drizzle-orm';
+import { sandboxes, type Sandbox } from '../../../db/cell.ts';
+import type { SandboxOutcome } from '../../../runner/protocol/jobs.ts';
+import { limits } from '../../../runner/protocol/limits.ts';
+import { ServiceError, type ErrorCode } from '../errors.ts';
+import type { Context } from '../ports.ts';
+import { changeSandbox } from './change-sandbox.ts';
+import { placeSandbox } from './place-sandbox.ts';
+import { publishRoute } from './route.ts';
+
+const candidatesCount = 3;
+
+/** After these the same sandbox may be made elsewhere: epoch fences a runner that did make it. */
+const elsewhere: readonly ErrorCode[] = ['capacity_exhausted', 'not_started', 'unavailable', 'runner_lost'];
+
+/** From a row that is on record and placed to a running sandbox; else to an ended row, and the reason is thrown. */
+export const launchSandbox = async (ctx: Context, created: Sandbox): Promise<Sandbox> => {
+  let row = created;
+  const refused: string[] = [];
+  for (;;) {
+    try {
+      const outcome = await deliver(ctx, row);
+      return await settle(ctx, row, outcome);
+    } catch (error) {
+      if (row.runnerId !== null) refused.push(row.runnerId);
+      const code = error instanceof ServiceError ? error.code : 'internal';
+      const next =
+        elsewhere.includes(code) && refused.length < candidatesCount ? await replace(ctx, row, refused) : undefined;
+      if (!next) throw await fail(ctx, row, error);
+      row = next;
+    }
+  }
+};
+
+const deliver = (ctx: Context, row: Sandbox): Promise<SandboxOutcome> => {
+  if (row.runnerId === null) throw new Error('a sandbox was to be delivered before it was placed');
+  return ctx.broker.lifecycle(
+    'sandbox.create',
+    row.runnerId,
+    {
+      sandboxId: row.id,
+      tenantId: row.tenantId,
+      epoch: row.epoch,
+      revision: row.revision,
+      requestId: ctx.requestId,
+      spec: {
+        template: { name: row.template, image: row.image },
+        network: row.network,
+        cpus: row.cpus,
+        memoryMiB: row.memoryMiB,
+        env: row.env,
+        deadlineMode: row.deadlineMode,
+        ttlMs: row.ttlMs,
+        pausedTtlMs: ctx.actor.tenant.maxTtlSeconds * 1000,
+      },
+    },
+    limits.lifecycleJobMs,
+  );
+};
+
+/** Still this placement's create: no kill has superseded it. */
+const stillCreating = (row: Sandbox) =>
+  and(eq(sandboxes.epoch, row.epoch), eq(sandboxes.revision, row.revision), eq(sandboxes.openJob, 'create'));
+
+class Superseded extends ServiceError {
+  constructor() {
+    super('conflict', 'The sandbox was ended before it was ready.');
+  }
+}
+
+const settle = async (ctx: Context, row: Sandbox, outcome: SandboxOutcome): Promise<Sandbox> => {
+  if (outcome.state !== 'running') throw new Superseded();
+  const set = {
+    state: 'running',
+    openJob: null,
+    openJobDeadlineMs: null,
+    startedAtMs: ctx.now(),
+    expiresAtMs: outcome.expiresAtMs,
+    env: {},
+  } as const;
+  // The route goes out beside the record: if a kill has taken over, its higher revision wins in the shard as well.
+  const [running] = await Promise.all([
+    changeSandbox(ctx, {
+      sandboxId: row.id,
+      when: stillCreating(row),
+      set,
+      event: { kind: 'running', message: 'Running.' },
+    }),
+    publishRoute(ctx, { ...row, ...set }),
+  ]);
+  if (!running) throw new Superseded();
+  return running;
+};
+
+/** Another runner for the row, or undefined where there is none or the row is no longer ours. */
+const replace = async (ctx: Context, row: Sandbox, refused: readonly string[]): Promise<Sandbox | undefined> => {
+  try {
+    const place = await placeSandbox(ctx, row.id, { ...row, exclude: refused });
+    return await changeSandbox(ctx, {
+      sandboxId: row.id,
+      when: stillCreating(row),
+      set: {
+        runnerId: place.runnerId,
+        epoch: row.epoch + 1,
+        revision: row.revision + 1,
+        openJobDeadlineMs: ctx.now() + limits.lifecycleJobMs,
+      },
+    });
+  } catch (error) {
+    if (error instanceof ServiceError) return undefined;
+    throw error;
+  }
+};
+
+/** Nothing is left behind: the row ends and frees its Idempotency-Key, the runner is told to remove what it may have made. */
+const fail = async (ctx: Context, row: Sandbox, error: unknown): Promise<unknown> => {
+  if (error instanceof Superseded) return error;
+  const ended = await changeSandbox(ctx, {
+    sandboxId: row.id,
+    when: and(stillCreating(row), ne(sandboxes.state, 'ended')),
+    set: {
+      state: 'ended',
+      endReason: 'failed',
+      endedAtMs: ctx.now(),
+      openJob: null,
+      openJobDeadlineMs: null,
+      revision: row.revision + 1,
+      idempotencyKey: null,
+      env: {},
+    },
+    event: { kind: 'ended', message: 'It could not be made.' },
+  });
+  if (!ended) return new Superseded();
+  ctx.after(removeRemains(ctx, ended));
+  if (error instanceof ServiceError && error.code === 'runner_lost') {
+    return new ServiceError('unavailable', 'The runner was lost while it made the sandbox; none is left. Try again.', {
+      cause: error,
+      retryAfterSeconds: 5,
+    });
+  }
+  return error;
+};
+
+const removeRemains = async (ctx: Context, ended: Sandbox): Promise<void> => {
+  await Promise.all([publishRoute(ctx, ended), ctx.fleet.release(ended.id)]);
+  if (ended.runnerId === null) return;
+  await ctx.broker.lifecycle(
+    'sandbox.kill',
+    ended.runnerId,
+    {
+      sandboxId: ended.id,
+      tenantId: ended.tenantId,
+      epoch: ended.epoch,
+      revision: ended.revision,
+      requestId: ctx.requestId,
+      graceMs: 0,
+    },
+    limits.lifecycleJobMs,
+  );
+};

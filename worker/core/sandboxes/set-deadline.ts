@@ -1,0 +1,33 @@
+import { sql } from 'drizzle-orm';
+import { sandboxes, type Sandbox } from '../../../db/cell.ts';
+import { limits } from '../../../runner/protocol/limits.ts';
+import { ServiceError } from '../errors.ts';
+import type { Context } from '../ports.ts';
+import { getSandbox } from './get-sandbox.ts';
+import { abandonJob, closeJob, envelopeOf, openJob, runnerOf } from './open-job.ts';
+import { requireTimeout } from './require-timeout.ts';
+
+/** timeoutSeconds from now, longer or shorter than before. Answers after the runner, who alone keeps the time, has applied it. */
+export const setDeadline = async (ctx: Context, sandboxId: string, timeoutSeconds: number): Promise<Sandbox> => {
+  requireTimeout(ctx, timeoutSeconds);
+  const ttlMs = timeoutSeconds * 1000;
+  // The record's deadline is a lower bound, so a shorter one is written before it is applied and a longer one after.
+  const lower = sql`min(coalesce(${sandboxes.expiresAtMs}, ${ctx.now() + ttlMs}), ${ctx.now() + ttlMs})`;
+  const row = await openJob(ctx, sandboxId, 'deadline', { expiresAtMs: lower });
+  const job = { ...envelopeOf(ctx, row), ttlMs, onlyExtend: false };
+  try {
+    const outcome = await ctx.broker.lifecycle('sandbox.deadline', runnerOf(row), job, limits.lifecycleJobMs);
+    const event = { kind: 'deadline', message: `The timeout is ${timeoutSeconds} seconds from now.` } as const;
+    return await closeJob(ctx, row, 'deadline', { ttlMs, expiresAtMs: outcome.expiresAtMs }, event);
+  } catch (error) {
+    if (error instanceof ServiceError && error.code === 'conflict') return supersededBy(ctx, row, error);
+    return abandonJob(ctx, row, 'deadline', error);
+  }
+};
+
+/** A later deadline took over, as keep-alives sent at once do: what is on record now answers both. */
+const supersededBy = async (ctx: Context, row: Sandbox, conflict: ServiceError): Promise<Sandbox> => {
+  const current = await getSandbox(ctx, row.id);
+  if (current.state === 'running' && current.revision > row.revision) return current;
+  throw conflict;
+};
