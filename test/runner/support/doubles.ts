@@ -1,0 +1,152 @@
+import type { AgentSession, ProcessSink, ReaderHandle } from '../../../runner/agent/session.ts';
+import type { Container, ContainerEngine, ContainerEvent, StartedContainer } from '../../../runner/engine/port.ts';
+import { RunnerError } from '../../../runner/protocol/errors.ts';
+import type { ProcessExit, ProcessSpec } from '../../../runner/protocol/process.ts';
+import { hex } from './edge.ts';
+
+/** The engine's port, without an engine: what the runner asked for can be looked at, and each step held up. */
+export class EngineDouble implements ContainerEngine {
+  readonly containers = new Map<string, Container>();
+  readonly networks: ('on' | 'off')[] = ['off'];
+  /** A start waits for this. */
+  startGate: Promise<void> = Promise.resolve();
+  starts = 0;
+  failRemovals = 0;
+  readonly #events: ContainerEvent[] = [];
+  #wake: () => void = () => undefined;
+
+  async prepare() {
+    const report = { engine: 'double', runtime: 'runc', cgroupVersion: 1, userNamespaces: false } as const;
+    return { ...report, networks: this.networks, diskLimit: 'watcher' as const, notes: [] };
+  }
+
+  async start(request: { slot: string }, signal: AbortSignal): Promise<StartedContainer> {
+    this.starts++;
+    await this.startGate;
+    signal.throwIfAborted();
+    const container: Container = { id: hex(32), slot: request.slot, state: 'running' };
+    this.containers.set(container.id, container);
+    return { ...container, imageEnv: { PATH: '/usr/bin' } };
+  }
+
+  async resize() {}
+  async pause(id: string) {
+    this.#get(id).state = 'paused';
+  }
+  async unpause(id: string) {
+    this.#get(id).state = 'running';
+  }
+  async remove(id: string) {
+    if (this.failRemovals-- > 0) throw new Error('the engine is away');
+    this.containers.delete(id);
+  }
+  async findExit() {
+    return undefined;
+  }
+  async list() {
+    return [...this.containers.values()];
+  }
+  async metrics(): Promise<never> {
+    throw new RunnerError('engine_failed', 'not here');
+  }
+  async *events(signal: AbortSignal): AsyncIterable<ContainerEvent> {
+    signal.addEventListener('abort', () => this.#wake());
+    while (!signal.aborted) {
+      const event = this.#events.shift();
+      if (event) yield event;
+      else await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+  emit(event: ContainerEvent): void {
+    this.#events.push(event);
+    this.#wake();
+  }
+  async close() {}
+  async dispose() {}
+
+  #get(id: string): Container {
+    const container = this.containers.get(id);
+    if (!container) throw new Error('no such container');
+    return container;
+  }
+}
+
+interface Started {
+  spec: ProcessSpec;
+  sinks: Set<ProcessSink>;
+}
+
+/** An agent that does as the test says: processes start at once and end when told. */
+export class SessionDouble implements AgentSession {
+  readonly connected = true;
+  readonly started = new Map<string, Started>();
+  readonly stdin: string[] = [];
+  configured: { env: Record<string, string>; cwd: string } | undefined;
+  granted = 0;
+  closed = false;
+
+  async ready() {}
+  async configure(config: { env: Record<string, string>; cwd: string }) {
+    this.configured = config;
+  }
+  async start(spec: ProcessSpec, reader: { sink: ProcessSink } | null) {
+    const sinks = new Set(reader ? [reader.sink] : []);
+    this.started.set(spec.processId, { spec, sinks });
+    return { pid: 42, reader: reader ? this.#handle(sinks, reader.sink) : null };
+  }
+  async attach(processId: string, _attach: unknown, sink: ProcessSink) {
+    const { sinks } = this.get(processId);
+    sinks.add(sink);
+    return this.#handle(sinks, sink);
+  }
+  async list() {
+    return [];
+  }
+  async writeStdin(_processId: string, bytes: Uint8Array) {
+    this.stdin.push(Buffer.from(bytes).toString());
+  }
+  async closeStdin() {}
+  async resize() {}
+  async signal() {}
+  async terminateAll() {}
+  async file(): Promise<never> {
+    throw new RunnerError('file_not_found', 'There is no such file.');
+  }
+  async read(): Promise<never> {
+    throw new RunnerError('file_not_found', 'There is no such file.');
+  }
+  async write(): Promise<never> {
+    throw new RunnerError('file_not_found', 'There is no such file.');
+  }
+  async watch() {
+    return { close: () => undefined };
+  }
+  async close() {
+    this.closed = true;
+  }
+
+  get(processId: string): Started {
+    const started = this.started.get(processId);
+    if (!started) throw new RunnerError('process_not_found', 'There is no such process.');
+    return started;
+  }
+  say(processId: string, offset: number, text: string): void {
+    for (const sink of this.get(processId).sinks) sink.data(1, offset, Buffer.from(text));
+  }
+  end(processId: string, exit: Partial<ProcessExit> = {}): void {
+    const whole: ProcessExit = {
+      exitCode: 0,
+      signal: null,
+      reason: 'exited',
+      durationMs: 1,
+      droppedStdoutBytes: 0,
+      droppedStderrBytes: 0,
+      ...exit,
+    };
+    for (const sink of this.get(processId).sinks) sink.exit(whole, 0);
+  }
+
+  #handle(sinks: Set<ProcessSink>, sink: ProcessSink): ReaderHandle {
+    return { grant: (bytes) => (this.granted += bytes), detach: () => sinks.delete(sink) };
+  }
+}
