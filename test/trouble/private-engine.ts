@@ -1,10 +1,14 @@
-/** A Docker engine of a test's own, which it may stop: own state, own socket, no bridge, no rules in the firewall. */
-import { spawn, type ChildProcess } from 'node:child_process';
+/**
+ * A Docker engine of a test's own, which it may stop: own state, own socket, and a network namespace of its own. The last is not
+ * optional: a second dockerd beside the machine's rewrites its firewall chains, and with --bridge=none deletes its docker0.
+ */
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import Docker from 'dockerode';
 import { waitFor } from '../wait-for.ts';
 
@@ -38,8 +42,10 @@ export class PrivateEngine {
     const at = (name: string) => join(this.#folder, name);
     const log = openSync(at('log'), 'a');
     const child = spawn(
-      'dockerd',
+      'unshare',
       [
+        '--net',
+        'dockerd',
         `--data-root=${at('data')}`,
         `--exec-root=${at('exec')}`,
         `--pidfile=${at('pid')}`,
@@ -70,6 +76,7 @@ export class PrivateEngine {
   /** Stops it and removes all that it made. Containers that live restore keeps have to be gone before. */
   async remove(): Promise<void> {
     await this.stop();
+    for (const mount of await this.#listMounts()) await promisify(execFile)('umount', [mount]);
     await rm(this.#folder, { recursive: true, force: true });
   }
 
@@ -82,6 +89,12 @@ export class PrivateEngine {
     });
     const [[saved], [loaded]] = (await Promise.all([once(save, 'exit'), once(load, 'exit')])) as [[number], [number]];
     if (saved !== 0 || loaded !== 0) throw new Error(`docker save ended with ${saved}, docker load with ${loaded}`);
+  }
+
+  /** dockerd mounts its data on itself, containers that it lost theirs below; the innermost come first. */
+  async #listMounts(): Promise<string[]> {
+    const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' ')[1] ?? '');
+    return mounts.filter((mount) => mount.startsWith(`${this.#folder}/`)).toReversed();
   }
 
   #answers(): Promise<boolean> {
