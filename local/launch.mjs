@@ -1,16 +1,13 @@
-// Plain JavaScript that Node 18 can run. Answers what is wrong with the machine before anything newer is loaded, then
-// goes on with Node 24, which npm scripts find first in the PATH; an older one hands over to it.
-import { spawn } from 'node:child_process';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+// Plain JavaScript that Node 18 can run: answers what is wrong with the machine before anything newer is loaded.
+import { dirname, delimiter } from 'node:path';
 import { BadOption } from './options.mjs';
-import { findNode24, findProblems } from './preflight.mjs';
+import { findProblems } from './preflight.mjs';
 
 /**
- * @param {string} program a file of this folder
+ * Ends the process with status 1, a sentence a problem on stderr, unless all is well.
  * @param {() => Promise<import('./options.mjs').Options | undefined>} readOptions undefined: nothing to check
  */
-export async function launch(program, readOptions) {
+export async function passPreflight(readOptions) {
   const problems = await readOptions().then(
     (options) => (options === undefined ? [] : findProblems(options)),
     (error) => {
@@ -20,16 +17,6 @@ export async function launch(program, readOptions) {
   );
   for (const problem of problems) console.error(problem);
   if (problems.length > 0) process.exit(1);
-
-  const path = join(dirname(fileURLToPath(import.meta.url)), program);
-  const node = findNode24();
-  if (node === undefined || node === process.execPath) {
-    await import(path);
-    return;
-  }
-  const child = spawn(node, [path, ...process.argv.slice(2)], { stdio: 'inherit' });
-  // Ctrl-C reaches the child by itself, as one of the terminal's foreground group; the rest is passed on.
-  process.on('SIGINT', () => undefined);
-  for (const signal of /** @type {const} */ (['SIGTERM', 'SIGHUP'])) process.on(signal, () => child.kill(signal));
-  child.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 143)));
+  // Programs that begin with `#!/usr/bin/env node` shall find this Node.
+  process.env['PATH'] = dirname(process.execPath) + delimiter + (process.env['PATH'] ?? '');
 }

@@ -52,6 +52,13 @@ Try it:
 Ctrl-C stops it.`);
 }
 
+/** The messages of an error and its causes; a stack would tell a user nothing. */
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const causes = [error.cause, ...(error instanceof AggregateError ? (error.errors as unknown[]) : [])];
+  return [error.message, ...causes.filter((cause) => cause !== undefined).map(explain)].join('\n  because: ');
+}
+
 async function main(): Promise<number> {
   const abort = new AbortController();
   const stopAsked = watchSignals(abort);
@@ -61,7 +68,7 @@ async function main(): Promise<number> {
     installation = await startInstallation({ ...options, progress, signal: abort.signal });
   } catch (error) {
     if (abort.signal.aborted) return 0;
-    console.error(error instanceof AlreadyRunning ? error.message : error);
+    console.error(error instanceof AlreadyRunning ? error.message : `Glovebox could not be started: ${explain(error)}`);
     return 1;
   }
   try {

@@ -8,7 +8,7 @@ export interface MigrationDatabase {
 }
 export interface MigrationStatement {
   bind(...values: unknown[]): MigrationStatement;
-  all<Row>(): Promise<{ results: Row[] }>;
+  all(): Promise<{ results: Record<string, unknown>[] }>;
 }
 
 /** The table that `wrangler d1 migrations apply` keeps, so that both ways agree on what was applied. */
@@ -21,8 +21,8 @@ const CREATE_TABLE = `CREATE TABLE IF NOT EXISTS d1_migrations(
 /** Applies the folder's migrations that the database does not have yet, each as one batch; returns their names. */
 export async function applyMigrations(database: MigrationDatabase, folder: string): Promise<string[]> {
   await database.batch([database.prepare(CREATE_TABLE)]);
-  const { results } = await database.prepare('SELECT name FROM d1_migrations').all<{ name: string }>();
-  const applied = new Set(results.map((row) => row.name));
+  const { results } = await database.prepare('SELECT name FROM d1_migrations').all();
+  const applied = new Set(results.map((row) => row['name']));
   const names = (await readdir(folder)).filter((name) => name.endsWith('.sql') && !applied.has(name)).toSorted();
   for (const name of names) {
     const content = await readFile(join(folder, name), 'utf8');

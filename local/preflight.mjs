@@ -4,11 +4,12 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync, statfsSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect, createServer } from 'node:net';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { dirname } from 'node:path';
 import { describeRunning } from './holder.mjs';
 
 const MIN_NODE = 20;
+/** What find-node.mjs finds once `npm ci` was run. */
+const OUR_NODE = 24;
 const PING_DEADLINE_MS = 3_000;
 const MIRROR_DEADLINE_MS = 8_000;
 const APT_DEADLINE_MS = 20_000;
@@ -42,6 +43,11 @@ const GIB = 2 ** 30;
 export function judge(facts) {
   const problems = [];
   const major = Number(facts.nodeVersion.split('.')[0]);
+  if (major >= MIN_NODE && major < OUR_NODE) {
+    problems.push(
+      'node_modules has no Node 24 for this machine: run `npm ci` without --omit=optional (linux x64 or arm64).',
+    );
+  }
   if (major < MIN_NODE) {
     problems.push(
       `Node ${facts.nodeVersion} is too old: install Node ${MIN_NODE} or newer, run npm ci again, then npm start.`,
@@ -277,13 +283,6 @@ function canConnect(url) {
   });
 }
 
-/** The Node 24 that comes with `npm ci`; undefined if this platform has no package of it. */
-export function findNode24() {
-  const path = join(dirname(dirname(fileURLToPath(import.meta.url))), 'node_modules/.bin/node');
-  if (Number(process.versions.node.split('.')[0]) >= 24) return process.execPath;
-  return existsSync(path) ? path : undefined;
-}
-
 /**
  * Every sentence that the machine deserves for these options; none if all is well.
  * @param {import('./options.mjs').Options} options
@@ -291,11 +290,5 @@ export function findNode24() {
 export async function findProblems(options) {
   const running = await describeRunning(options.dataDir);
   if (running !== undefined) return [running];
-  const problems = judge(await gatherFacts(options));
-  if (findNode24() === undefined) {
-    problems.push(
-      'node_modules has no Node 24 for this machine: run `npm ci` without --omit=optional (linux x64 or arm64).',
-    );
-  }
-  return problems;
+  return judge(await gatherFacts(options));
 }

@@ -56,7 +56,7 @@ export async function startRedis(options: RedisOptions): Promise<RedisService> {
 export async function checkRedis(url: string): Promise<void> {
   const policy = await withClient(url, async (client) => {
     await client.ping();
-    return (await client.config('GET', 'maxmemory-policy').catch(() => [])) as string[];
+    return client.config('GET', 'maxmemory-policy').catch((): string[] => []);
   }).catch((error: unknown) => {
     throw new Error(`the Redis at REDIS_URL does not answer: ${(error as Error).message}`);
   });

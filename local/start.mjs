@@ -1,5 +1,6 @@
 // `npm start`
-import { launch } from './launch.mjs';
+import { passPreflight } from './launch.mjs';
 import { readOptions } from './options.mjs';
 
-await launch('main.ts', async () => readOptions(process.argv.slice(2), process.env));
+await passPreflight(async () => readOptions(process.argv.slice(2), process.env));
+await import('./main.ts');
