@@ -2,7 +2,7 @@ import { fileContentRoutes } from '../contract/file-contents.ts';
 import type { App } from './app-env.ts';
 import { contextOf, sandboxRefOf } from './context.ts';
 import { bodyOf } from './request-bytes.ts';
-import { contentHeaders, streamed } from './response-bytes.ts';
+import { contentHeaders, answerBytes } from './response-bytes.ts';
 
 export const registerArchive = (app: App): void => {
   app.openapi(fileContentRoutes.readArchive, async (c) => {
@@ -10,7 +10,13 @@ export const registerArchive = (app: App): void => {
     const ref = sandboxRefOf(c, ctx);
     const target = c.req.valid('query');
     const { head, body } = await ctx.broker.readFile(ref, { kind: 'tar', ...target });
-    return streamed(ctx, body, head.contentBytes, 200, contentHeaders('application/x-tar', `${head.entry.name}.tar`));
+    return answerBytes(
+      ctx,
+      body,
+      head.contentBytes,
+      200,
+      contentHeaders('application/x-tar', `${head.entry.name}.tar`),
+    );
   });
 
   app.openapi(fileContentRoutes.writeArchive, async (c) => {

@@ -7,7 +7,7 @@ import { parseRange } from './byte-range.ts';
 import { contextOf, sandboxRefOf } from './context.ts';
 import { entryView, etagOf } from './file-view.ts';
 import { bodyOf } from './request-bytes.ts';
-import { contentHeaders, streamed } from './response-bytes.ts';
+import { contentHeaders, answerBytes } from './response-bytes.ts';
 
 type FileInfo = Awaited<ReturnType<Broker['readFile']>>['head']['entry'];
 interface Target {
@@ -25,7 +25,7 @@ export const registerFileContents = (app: App): void => {
     const wanted = range !== undefined && (await stillThat(ctx, ref, target, ifRange)) ? parseRange(range) : undefined;
     if (wanted === undefined) {
       const { head, body } = await ctx.broker.readFile(ref, { kind: 'file', ...target });
-      return streamed(ctx, body, head.contentBytes, 200, fileHeaders(head.entry));
+      return answerBytes(ctx, body, head.contentBytes, 200, fileHeaders(head.entry));
     }
     const { head, body } = await satisfiable(c, ctx, ref, target, async () => {
       if (wanted === 'unsatisfiable') throw new ServiceError('range_not_satisfiable', 'A range has at least one byte.');
@@ -33,7 +33,7 @@ export const registerFileContents = (app: App): void => {
     });
     const start = head.rangeStart ?? 0;
     const bytes = head.contentBytes ?? 0;
-    return streamed(ctx, body, bytes, 206, {
+    return answerBytes(ctx, body, bytes, 206, {
       ...fileHeaders(head.entry),
       'content-range': `bytes ${start}-${start + bytes - 1}/${head.entry.sizeBytes}`,
     });

@@ -1,3 +1,4 @@
+import { ServiceError } from '../core/errors.ts';
 import type { Context } from '../core/ports.ts';
 
 /** Bytes from a sandbox are never rendered on the API's origin. `name` is the sandbox's, thus untrusted (RFC 6266, RFC 8187). */
@@ -14,18 +15,29 @@ const extValue = (name: string): string =>
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
   );
 
+/** Up to here a body is read whole before the answer begins, so that its failure is an answer too. */
+const bufferedMaxBytes = 256 * 1024;
+
 /**
- * Passes a body on without a byte of it going through JavaScript. With a known length the answer has a Content-Length, and a body
- * that ends early fails instead of looking whole.
+ * Answers with a sandbox's bytes. Larger bodies pass through natively, without a byte of them going through JavaScript. With a
+ * known length the answer has a Content-Length, and a body that ends early fails instead of looking whole.
  */
-export const streamed = (
+export const answerBytes = async (
   ctx: Context,
   body: ReadableStream<Uint8Array>,
   contentBytes: number | undefined,
   status: 200 | 206,
   headers: Record<string, string>,
-): Response => {
+): Promise<Response> => {
   if (contentBytes === undefined) return new Response(body, { status, headers });
+  if (contentBytes <= bufferedMaxBytes) {
+    const bytes = await new Response(body).arrayBuffer();
+    if (bytes.byteLength === contentBytes) return new Response(bytes, { status, headers });
+    throw new ServiceError(
+      'transfer_failed',
+      'The file could not be read whole: it may have changed meanwhile. Try again.',
+    );
+  }
   const { readable, writable } = new FixedLengthStream(contentBytes);
   // A failure, the client's going away among them, ends both ends by itself; it is worth a line in the log and nothing else.
   ctx.after(body.pipeTo(writable));
