@@ -1,81 +1,71 @@
-import type { Context as HonoContext } from 'hono';
 import { fileContentRoutes } from '../contract/file-contents.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Broker, Context, SandboxRef } from '../core/ports.ts';
-import type { App, AppEnv } from './app-env.ts';
-import { parseRange } from './byte-range.ts';
+import type { App } from './app-env.ts';
+import { parseRange, type ByteRange } from './byte-range.ts';
 import { contextOf, sandboxRefOf } from './context.ts';
 import { entryView, etagOf } from './file-view.ts';
 import { bodyOf } from './request-bytes.ts';
-import { contentHeaders, answerBytes } from './response-bytes.ts';
+import { answerBytes, contentHeaders } from './response-bytes.ts';
 
 type FileInfo = Awaited<ReturnType<Broker['readFile']>>['head']['entry'];
+
+/** One file of one sandbox, on whose behalf and for which call. */
 interface Target {
-  path: string;
-  user: string;
+  ctx: Context;
+  ref: SandboxRef;
+  file: { path: string; user: string };
 }
 
 export const registerFileContents = (app: App): void => {
   app.openapi(fileContentRoutes.read, async (c) => {
     const ctx = contextOf(c);
-    const ref = sandboxRefOf(c, ctx);
-    const target = c.req.valid('query');
-    if (c.req.method === 'HEAD') return headOf(await statFile(ctx, ref, target));
+    const target = { ctx, ref: sandboxRefOf(c, ctx), file: c.req.valid('query') };
+    if (c.req.method === 'HEAD') return headersOnly(await statFile(target));
     const { range, 'if-range': ifRange } = c.req.valid('header');
-    const wanted = range !== undefined && (await stillThat(ctx, ref, target, ifRange)) ? parseRange(range) : undefined;
-    if (wanted === undefined) {
-      const { head, body } = await ctx.broker.readFile(ref, { kind: 'file', ...target });
-      return answerBytes(ctx, body, head.contentBytes, 200, fileHeaders(head.entry));
+    const wanted = parseRange(range);
+    if (wanted === undefined || !(await isStill(target, ifRange))) return wholeFile(target);
+    try {
+      return await partOfFile(target, wanted);
+    } catch (error) {
+      // RFC 9110 section 15.5.17: told with the file's size.
+      if (isOutside(error)) c.header('content-range', `bytes */${(await statFile(target)).sizeBytes}`);
+      throw error;
     }
-    const { head, body } = await satisfiable(c, ctx, ref, target, async () => {
-      if (wanted === 'unsatisfiable') throw new ServiceError('range_not_satisfiable', 'A range has at least one byte.');
-      return ctx.broker.readFile(ref, { kind: 'file', ...target, ...wanted });
-    });
-    const start = head.rangeStart ?? 0;
-    const bytes = head.contentBytes ?? 0;
-    return answerBytes(ctx, body, bytes, 206, {
-      ...fileHeaders(head.entry),
-      'content-range': `bytes ${start}-${start + bytes - 1}/${head.entry.sizeBytes}`,
-    });
   });
 
   app.openapi(fileContentRoutes.write, async (c) => {
     const ctx = contextOf(c);
-    const { mode, ...target } = c.req.valid('query');
-    const write = { kind: 'file' as const, ...target, ...(mode === undefined ? {} : { mode }) };
+    const { mode, ...file } = c.req.valid('query');
+    const write = { kind: 'file' as const, ...file, ...(mode === undefined ? {} : { mode }) };
     const { body, contentBytes } = bodyOf(c);
-    const ref = sandboxRefOf(c, ctx);
-    const { entry, writtenBytes } = await ctx.broker.writeFile(ref, write, body, contentBytes);
+    const { entry, writtenBytes } = await ctx.broker.writeFile(sandboxRefOf(c, ctx), write, body, contentBytes);
     if (entry === undefined) throw new ServiceError('internal', 'The file was written, but its entry is not known.');
     return c.json({ entry: entryView(entry), writtenBytes }, 200);
   });
 };
 
-const statFile = (ctx: Context, ref: SandboxRef, target: Target): Promise<FileInfo> =>
-  ctx.broker.file(ref, 'stat', { ...target, followSymlinks: true });
-
-/** Without If-Range a range holds for whatever is there now. */
-const stillThat = async (ctx: Context, ref: SandboxRef, target: Target, ifRange: string | undefined) =>
-  ifRange === undefined || etagOf(await statFile(ctx, ref, target)) === ifRange;
-
-/** A range outside of the file is answered with the file's size (RFC 9110 section 15.5.17). */
-const satisfiable = async <T>(
-  c: HonoContext<AppEnv>,
-  ctx: Context,
-  ref: SandboxRef,
-  target: Target,
-  read: () => Promise<T>,
-): Promise<T> => {
-  try {
-    return await read();
-  } catch (error) {
-    if (error instanceof ServiceError && error.code === 'range_not_satisfiable') {
-      const { sizeBytes } = await statFile(ctx, ref, target);
-      c.header('content-range', `bytes */${sizeBytes}`);
-    }
-    throw error;
-  }
+const wholeFile = async ({ ctx, ref, file }: Target): Promise<Response> => {
+  const { head, body } = await ctx.broker.readFile(ref, { kind: 'file', ...file });
+  return answerBytes(ctx, body, head.contentBytes, 200, fileHeaders(head.entry));
 };
+
+const partOfFile = async ({ ctx, ref, file }: Target, range: ByteRange | 'unsatisfiable'): Promise<Response> => {
+  if (range === 'unsatisfiable') throw new ServiceError('range_not_satisfiable', 'A range has at least one byte.');
+  const { head, body } = await ctx.broker.readFile(ref, { kind: 'file', ...file, ...range });
+  const { contentBytes = 0, rangeStart = 0, entry } = head;
+  const contentRange = `bytes ${rangeStart}-${rangeStart + contentBytes - 1}/${entry.sizeBytes}`;
+  return answerBytes(ctx, body, contentBytes, 206, { ...fileHeaders(entry), 'content-range': contentRange });
+};
+
+const statFile = ({ ctx, ref, file }: Target): Promise<FileInfo> =>
+  ctx.broker.file(ref, 'stat', { ...file, followSymlinks: true });
+
+/** Whether the file is the one that If-Range means; without it a range holds for whatever is there now. */
+const isStill = async (target: Target, ifRange: string | undefined): Promise<boolean> =>
+  ifRange === undefined || etagOf(await statFile(target)) === ifRange;
+
+const isOutside = (error: unknown): boolean => error instanceof ServiceError && error.code === 'range_not_satisfiable';
 
 const fileHeaders = (entry: FileInfo): Record<string, string> => ({
   ...contentHeaders('application/octet-stream', entry.name),
@@ -84,7 +74,7 @@ const fileHeaders = (entry: FileInfo): Record<string, string> => ({
   'last-modified': new Date(entry.modifiedAtMs).toUTCString(),
 });
 
-const headOf = (entry: FileInfo): Response => {
+const headersOnly = (entry: FileInfo): Response => {
   if (entry.kind !== 'file') throw new ServiceError('not_a_file', 'The path is not a regular file.');
   return new Response(null, { headers: { ...fileHeaders(entry), 'content-length': String(entry.sizeBytes) } });
 };
