@@ -1,0 +1,52 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { waitFor } from '../wait-for.ts';
+import { attachment, processSpec } from './support/harness.ts';
+import { startTestNode, type TestNode } from './support/node.ts';
+import type { Event } from './support/edge.ts';
+
+let node: TestNode;
+beforeAll(async () => {
+  node = await startTestNode();
+});
+afterAll(() => node.close());
+
+const shell = (script: string, rest = {}) => processSpec({ command: { kind: 'shell', script, login: false }, ...rest });
+const textOf = (events: Event[]) => events.map(({ bytes }) => String(bytes ?? '')).join('');
+
+test('a command runs in a real sandbox and its output comes back', async () => {
+  const sandboxId = await node.create();
+  const spec = shell('echo $GREETING; id -un');
+  const events = await node.edge.call('process.start', { sandboxId }, { spec, attach: attachment });
+  expect(textOf(events)).toBe('hello\nuser\n');
+  expect(events.at(-1)).toMatchObject({ t: 'exit', exit: { exitCode: 0, reason: 'exited' } });
+  const killed = await node.edge.call('sandbox.kill', { sandboxId }, { revision: 2, graceMs: 0 });
+  expect(killed.at(-1)).toMatchObject({ value: { state: 'ended' } });
+});
+
+test('after kill -9 the next life adopts the sandbox, and a process in it goes on and can be read again', async () => {
+  const { edge } = node;
+  const sandboxId = await node.create();
+  const spec = shell('for i in $(seq 1 600); do echo $i; sleep 0.1; done');
+  const channel = await edge.deliver('process.start', { sandboxId }, { spec, attach: attachment });
+  await edge.until(channel, (events) => events.some(({ t }) => t === 'data'));
+  await node.stop('SIGKILL');
+  await node.start();
+  const attach = { ...attachment, fromOffset: 0 };
+  const again = await edge.deliver('process.attach', { sandboxId }, { processId: spec.processId, attach });
+  const events = await edge.until(again, (all) => textOf(all).includes('\n5\n'), 15_000);
+  expect(events.map(({ t }) => t).slice(0, 2)).toEqual(['accepted', 'started']);
+  expect(textOf(events)).toMatch(/^1\n2\n3\n/);
+  await edge.call('sandbox.kill', { sandboxId }, { revision: 2, graceMs: 0 });
+});
+
+test('a sandbox past its deadline ends with no control plane there, and is reported until recorded', async () => {
+  node.plane.away = true;
+  const sandboxId = await node.create({ ttlMs: 1_000 });
+  await waitFor('the sandbox to end', () => node.log().includes('"reason":"timeout"'), 10_000);
+  node.plane.away = false;
+  const reported = () =>
+    node.plane.beats.at(-1)?.sandboxes.some((sandbox) => sandbox.sandboxId === sandboxId && sandbox.state === 'ended');
+  await waitFor('the end to be reported', reported, 15_000);
+  node.plane.answer = { ...node.plane.answer, recorded: [{ sandboxId, epoch: 1 }] };
+  await waitFor('it to be left out', () => reported() === false, 15_000);
+});
