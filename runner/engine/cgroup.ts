@@ -122,8 +122,8 @@ export function parseNetworkCounters(text: string): { receivedBytes: number; sen
   return { receivedBytes, sentBytes };
 }
 
-/** pids.current, memory.peak and the like. Throws on anything but a whole number. */
-export function wholeNumber(text: string | undefined): number {
+/** Throws on anything but a whole number. */
+function wholeNumber(text: string | undefined): number {
   const value = Number((text ?? '').trim() || Number.NaN);
   if (!Number.isSafeInteger(value))
     throw new Error(`not a whole number in a cgroup file: ${(text ?? '').slice(0, 40)}`);

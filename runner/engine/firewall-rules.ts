@@ -37,11 +37,14 @@ export const deniedNetworks = [
 /** Connections of one sandbox that the node's tracking table holds at a time; more are refused. */
 export const connectionsPerSandbox = 4096;
 
+/** A reset for TCP: the kernel sends only one ICMP error a second to a host, and a client that gets none waits. */
+const refusals = ['-p tcp -m tcp -j REJECT --reject-with tcp-reset', '-j REJECT'];
+
 export const chainPrefix = (installationId: string): string => `GBX-${installationId}-`;
 
 const chainNames = (installationId: string) => {
   const prefix = chainPrefix(installationId);
-  return { out: `${prefix}OUT`, back: `${prefix}BACK`, node: `${prefix}NODE` };
+  return { out: `${prefix}OUT`, back: `${prefix}BACK`, node: `${prefix}NODE`, refuse: `${prefix}REFUSE` };
 };
 
 /** Accepts `address`, `address/length` and `address:port`. IPv6 is denied anyway and yields undefined; names are refused. */
@@ -58,8 +61,11 @@ export function parseDenyAddress(text: string): DenyAddress | undefined {
 /** Rules of our chains, in order, as `iptables-restore` takes them. */
 export function chainRules(plan: FirewallPlan, family: Family, table: Table): string[] {
   const chains = chainNames(plan.installationId);
-  const refuse = table === 'filter' ? '-j REJECT' : '-j DROP';
-  if (family === 'ipv6') return [chains.out, chains.back, chains.node].map((chain) => `-A ${chain} ${refuse}`);
+  const refuse = `-j ${chains.refuse}`;
+  const refusal =
+    table === 'filter' ? refusals.map((rule) => `-A ${chains.refuse} ${rule}`) : [`-A ${chains.refuse} -j DROP`];
+  if (family === 'ipv6')
+    return [...refusal, ...[chains.out, chains.back, chains.node].map((chain) => `-A ${chain} ${refuse}`)];
   const resolve = (chain: string): string[] =>
     plan.resolvers.flatMap((resolver) =>
       ['udp', 'tcp'].map(
@@ -67,6 +73,7 @@ export function chainRules(plan: FirewallPlan, family: Family, table: Table): st
       ),
     );
   return [
+    ...refusal,
     ...(table === 'filter'
       ? [
           `-A ${chains.out} -m conntrack --ctstate NEW -m connlimit --connlimit-above ${connectionsPerSandbox} ` +

@@ -7,7 +7,6 @@ import {
   parseMemoryV1,
   parseMemoryV2,
   parseNetworkCounters,
-  wholeNumber,
   type CgroupPaths,
   type CpuUsage,
   type MemoryUsage,
@@ -32,7 +31,7 @@ export class MetricsReader {
     const [cpu, memory, processes, network] = await Promise.all([
       readCpu(facts.cgroup),
       readMemory(facts.cgroup),
-      readFile(`${facts.cgroup.pids}/pids.current`, 'utf8').then(wholeNumber),
+      readFile(`${facts.cgroup.pids}/cgroup.procs`, 'utf8').then((text) => text.split('\n').length - 1),
       readFile(`/proc/${facts.pid}/net/dev`, 'utf8').then(parseNetworkCounters),
     ]);
     const atMs = performance.now();
