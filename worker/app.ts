@@ -34,7 +34,8 @@ export const createApp = (deps: AppDeps): App => {
   if (deps.localPublicUrl !== null) app.use(knownHost(deps.localPublicUrl));
 
   const admin = adminKey(deps.adminApiKey);
-  app.use('/v1/*', (c, next) => (/^\/v1\/tenants(\/|$)/.test(c.req.path) ? admin(c, next) : tenantKey(c, next)));
+  const tenant = tenantKey(deps.adminApiKey);
+  app.use('/v1/*', (c, next) => (/^\/v1\/tenants(\/|$)/.test(c.req.path) ? admin(c, next) : tenant(c, next)));
   boundJsonBodies(app);
   registerRoutes(app);
 

@@ -29,12 +29,14 @@ export const renderError = (thrown: unknown, c: HonoContext<AppEnv>): Response =
   const error = toServiceError(thrown);
   const { requestId, log } = c.var;
   if (error.status >= 500) {
+    // 503 is an answer like any other: only what lies behind it is worth a stack.
+    const cause = error.status === 503 ? error.cause : (error.cause ?? thrown);
     log({
-      level: 'error',
+      level: error.status === 503 ? 'warn' : 'error',
       requestId,
       code: error.code,
       message: error.message,
-      cause: describeCause(error.cause ?? thrown),
+      ...(cause === undefined ? {} : { cause: describeCause(cause) }),
     });
   }
   if (error.retryAfterSeconds !== undefined) c.header('retry-after', String(Math.ceil(error.retryAfterSeconds)));

@@ -95,6 +95,9 @@ export const refusalOf = (verb: Verb, record: StateOfRecord): ServiceError => {
   if (state === 'ended' || state === 'ending') {
     return new ServiceError('sandbox_ended', `The sandbox ${state === 'ended' ? 'has ended' : 'is ending'}.`);
   }
+  if ((state === 'paused' && verb === 'pause') || (state === 'running' && verb === 'resume')) {
+    return new ServiceError('conflict', `The sandbox is ${state} already.`);
+  }
   if (record.state === 'paused' && record.openJob === null) {
     return new ServiceError(
       'sandbox_not_running',

@@ -19,21 +19,29 @@ const credentialOf = (c: HonoContext<AppEnv>): string => {
   return credential;
 };
 
+const adminHere = "The admin key manages tenants and their keys; use one of a tenant's keys here.";
+
 /** A tenant's key: known, with the scope that the method needs, and within its rate. */
-export const tenantKey: MiddlewareHandler<AppEnv> = async (c, next) => {
-  const ctx = adminContextOf(c);
-  const actor = await authenticate(ctx, credentialOf(c));
-  c.set('actor', actor);
-  if (!(await ctx.broker.takeRequest(actor.keyId, actor.tenant.requestsPerSecond))) {
-    throw new ServiceError(
-      'rate_limited',
-      `This key may make ${actor.tenant.requestsPerSecond} requests a second; wait a second and try again.`,
-      { retryAfterSeconds: 1 },
-    );
-  }
-  requireScope(actor, c.req.method === 'GET' || c.req.method === 'HEAD' ? 'read' : 'write');
-  await next();
-};
+export const tenantKey =
+  (adminApiKey: string): MiddlewareHandler<AppEnv> =>
+  async (c, next) => {
+    const ctx = adminContextOf(c);
+    const credential = credentialOf(c);
+    const actor = await authenticate(ctx, credential).catch(async (error: unknown) => {
+      if (await isAdminKey(credential, adminApiKey)) throw new ServiceError('permission_denied', adminHere);
+      throw error;
+    });
+    c.set('actor', actor);
+    if (!(await ctx.broker.takeRequest(actor.keyId, actor.tenant.requestsPerSecond))) {
+      throw new ServiceError(
+        'rate_limited',
+        `This key may make ${actor.tenant.requestsPerSecond} requests a second; wait a second and try again.`,
+        { retryAfterSeconds: 1 },
+      );
+    }
+    requireScope(actor, c.req.method === 'GET' || c.req.method === 'HEAD' ? 'read' : 'write');
+    await next();
+  };
 
 /** The administrator's routes: only the admin key from configuration. */
 export const adminKey =
