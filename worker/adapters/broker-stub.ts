@@ -62,6 +62,10 @@ export const askOnce = async <T>(answer: Promise<Outcome<T>>): Promise<T> => {
     return await ask(answer);
   } catch (error) {
     if (!(error instanceof BrokerGone)) throw error;
-    throw new ServiceError('runner_lost', 'The connection to the sandbox was lost before the answer came. It may have been done.', { cause: error });
+    throw new ServiceError(
+      'runner_lost',
+      'The connection to the sandbox was lost before the answer came. It may have been done.',
+      { cause: error },
+    );
   }
 };

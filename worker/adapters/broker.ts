@@ -1,30 +1,74 @@
+import { z } from 'zod';
+import { fileOperations } from '../../runner/protocol/files.ts';
+import { jobCatalog, type SandboxOutcome } from '../../runner/protocol/jobs.ts';
 import { limits } from '../../runner/protocol/limits.ts';
-import type { SandboxOutcome } from '../../runner/protocol/jobs.ts';
 import type { Attachment, ProcessSpec } from '../../runner/protocol/process.ts';
-import type { Broker, ExecResult, SandboxRef } from '../core/ports.ts';
-import type { ExecAnswer } from '../durable/broker/process-sinks.ts';
+import { ServiceError } from '../core/errors.ts';
+import type { Broker, EventStream, ExecResult, SandboxRef } from '../core/ports.ts';
+import type { CallName, Envelope } from '../durable/broker/calls.ts';
 import type { Outcome } from '../durable/broker/outcome.ts';
+import type { ExecAnswer } from '../durable/broker/process-sinks.ts';
+import type { ExecPayload } from '../durable/broker/shard.ts';
 import type { Env, Settings } from '../env.ts';
-import { ask, askTwice, BrokerGone, Brokers } from './broker-stub.ts';
-import { collectExec, eventStreamOf, ProcessEvents } from './process-events.ts';
+import { ask, askOnce, askTwice, BrokerGone, Brokers, type BrokerStub } from './broker-stub.ts';
+import { FileBytes } from './file-bytes.ts';
+import { collectExec, eventStreamOf, ProcessEvents, type ProcessSource } from './process-events.ts';
+import { RequestTokens } from './request-tokens.ts';
 
-const execAttachment: Attachment = { fromOffset: 0, creditBytes: limits.channelCreditBytes, foreground: true, output: true };
+const execAttachment: Attachment = {
+  fromOffset: 0,
+  creditBytes: limits.channelCreditBytes,
+  foreground: true,
+  output: true,
+};
+const startAttachment: Attachment = { fromOffset: 0, creditBytes: 0, foreground: false, output: false };
 
-type Streamed = Promise<Outcome<ReadableStream<Uint8Array>>>;
+type Bytes = ReadableStream<Uint8Array>;
+
+/**
+ * What a stub's methods give, without the generics of the RPC types, which don't carry over type parameters and unions: this is the one
+ * place that says what comes back.
+ */
+const answering = <T>(answer: Promise<unknown>): Promise<Outcome<T>> => answer as Promise<Outcome<T>>;
 
 /** core's way to runners, over the Broker Durable Objects. Holds nothing of a request: one serves the isolate. */
-export const createBroker = (env: Env, settings: Settings): Broker => {
-  const brokers = new Brokers(env, settings);
-  const attachTo = (ref: SandboxRef, processId: string, attachment: Attachment) =>
-    ask(brokers.ofSandbox(ref.sandboxId).attach(ref, processId, attachment) as Streamed);
-  const following = (ref: SandboxRef, processId: string, attachment: Attachment, open: () => Promise<ReadableStream<Uint8Array>>, more: { starts: boolean; endsWhenStarted: boolean }) =>
-    new ProcessEvents({ open, attach: (again) => attachTo(ref, processId, again), attachment, ...more });
+class BrokerAdapter implements Broker {
+  readonly #brokers: Brokers;
+  readonly #files: FileBytes;
+  readonly #tokens: RequestTokens;
+  readonly readFile: Broker['readFile'];
+  readonly writeFile: Broker['writeFile'];
+  readonly takeRequest: Broker['takeRequest'];
 
-  const exec = async (ref: SandboxRef, spec: ProcessSpec): Promise<ExecResult> => {
-    let first: ReadableStream<Uint8Array> | BrokerGone;
+  constructor(env: Env, settings: Settings) {
+    this.#brokers = new Brokers(env, settings);
+    this.#files = new FileBytes(env, this.#brokers);
+    this.#tokens = new RequestTokens(this.#brokers);
+    this.readFile = (ref, read) => this.#files.read(ref, read);
+    this.writeFile = (ref, write, body, contentBytes) => this.#files.write(ref, write, body, contentBytes);
+    this.takeRequest = (keyId, requestsPerSecond) => this.#tokens.take(keyId, requestsPerSecond);
+  }
+
+  lifecycle: Broker['lifecycle'] = (name, runnerId, data, timeoutMs) =>
+    // Twice: a runner repeats the outcome of an (epoch, revision) that it knows.
+    askTwice(() =>
+      answering<SandboxOutcome>(this.#brokers.ofSandbox(data.sandboxId).lifecycle(name, runnerId, data, timeoutMs)),
+    );
+
+  setRoute: Broker['setRoute'] = (sandboxId, route) => {
+    const { tenantId, runnerId, epoch, revision, state, deadlineMode } = route;
+    return this.#brokers
+      .ofSandbox(sandboxId)
+      .setRoute(sandboxId, { tenantId, runnerId, epoch, revision, state, deadlineMode });
+  };
+
+  async exec(ref: SandboxRef, spec: ProcessSpec): Promise<ExecResult> {
+    let first: Bytes | BrokerGone;
     try {
-      const answer = await ask(brokers.ofSandbox(ref.sandboxId).exec(ref, spec) as Promise<Outcome<ExecAnswer>>);
-      if (answer.kind === 'result') return { processId: spec.processId, stdout: answer.stdout, stderr: answer.stderr, exit: answer.exit };
+      const answer = await ask(answering<ExecAnswer>(this.#shard(ref).exec(ref, spec)));
+      if (answer.kind === 'result') {
+        return { processId: spec.processId, stdout: answer.stdout, stderr: answer.stderr, exit: answer.exit };
+      }
       first = answer.stream;
     } catch (error) {
       if (!(error instanceof BrokerGone)) throw error;
@@ -34,30 +78,101 @@ export const createBroker = (env: Env, settings: Settings): Broker => {
       if (first instanceof BrokerGone) throw first;
       return first;
     };
-    const events = following(ref, spec.processId, execAttachment, open, { starts: true, endsWhenStarted: false });
+    const events = this.#follow(ref, spec.processId, {
+      open,
+      attachment: execAttachment,
+      starts: true,
+      endsWhenStarted: false,
+    });
     await events.open();
     return collectExec(spec.processId, events);
+  }
+
+  start(ref: SandboxRef, spec: ProcessSpec, attach: Attachment | null): Promise<EventStream> {
+    const open = () => ask(answering<Bytes>(this.#shard(ref).start(ref, spec, attach)));
+    const source = { open, attachment: attach ?? startAttachment, starts: true, endsWhenStarted: attach === null };
+    return opened(this.#follow(ref, spec.processId, source));
+  }
+
+  attach(ref: SandboxRef, processId: string, attachment: Attachment): Promise<EventStream> {
+    const open = () => this.#attach(ref, processId, attachment);
+    return opened(this.#follow(ref, processId, { open, attachment, starts: false, endsWhenStarted: false }));
+  }
+
+  #attach(ref: SandboxRef, processId: string, attachment: Attachment): Promise<Bytes> {
+    return ask(answering<Bytes>(this.#shard(ref).attach(ref, processId, attachment)));
+  }
+
+  #follow(ref: SandboxRef, processId: string, source: Omit<ProcessSource, 'attach'>): ProcessEvents {
+    return new ProcessEvents({ ...source, attach: (attachment) => this.#attach(ref, processId, attachment) });
+  }
+
+  async watch(...[ref, watch]: Parameters<Broker['watch']>): Promise<EventStream> {
+    const open = () => askTwice(() => answering<Bytes>(this.#shard(ref).watch(ref, watch)));
+    return opened(
+      new ProcessEvents({
+        open,
+        attach: undefined,
+        attachment: startAttachment,
+        starts: false,
+        endsWhenStarted: false,
+      }),
+    );
+  }
+
+  async control(...[ref, processId, command, bytes]: Parameters<Broker['control']>): Promise<void> {
+    if ((bytes?.byteLength ?? 0) > limits.inlineBytes) {
+      throw new ServiceError('payload_too_large', `Send at most ${limits.inlineBytes} bytes of stdin at a time.`);
+    }
+    await askOnce(answering<void>(this.#shard(ref).control(ref, processId, command, bytes)));
+  }
+
+  async processes(ref: SandboxRef) {
+    return (await this.#read(ref, 'process.list', {}, jobCatalog['process.list'].result)).processes;
+  }
+
+  metrics(ref: SandboxRef) {
+    return this.#read(ref, 'sandbox.metrics', {}, jobCatalog['sandbox.metrics'].result);
+  }
+
+  file: Broker['file'] = async (ref, operation, input) => {
+    const answer = answering<unknown>(this.#shard(ref).call(ref, 'file.call', { call: { operation, input } }));
+    return checked(fileOperations[operation].output, await askOnce(answer)) as never; // the table's own schema for this operation
   };
 
-  return {
-    exec,
-    lifecycle: (name, runnerId, data, timeoutMs) =>
-      // Twice: a runner repeats the outcome of an (epoch, revision) that it knows.
-      askTwice(() => brokers.ofSandbox(data.sandboxId).lifecycle(name, runnerId, data, timeoutMs) as Promise<Outcome<SandboxOutcome>>),
-    setRoute: (sandboxId, route) => brokers.ofSandbox(sandboxId).setRoute(sandboxId, route),
-    start: async (ref, spec, attach) => {
-      const open = () => ask(brokers.ofSandbox(ref.sandboxId).start(ref, spec, attach) as Streamed);
-      const attachment = attach ?? { fromOffset: 0, creditBytes: 0, foreground: false, output: false };
-      const events = following(ref, spec.processId, attachment, open, { starts: true, endsWhenStarted: attach === null });
-      await events.open();
-      return eventStreamOf(events);
-    },
-    attach: async (ref, processId, attachment) => {
-      const open = () => attachTo(ref, processId, attachment);
-      const events = following(ref, processId, attachment, open, { starts: false, endsWhenStarted: false });
-      await events.open();
-      return eventStreamOf(events);
-    },
-    healthy: () => brokers.at(0).healthy(),
-  } as unknown as Broker;
+  async #read<N extends CallName, T extends z.ZodType>(
+    ref: SandboxRef,
+    name: N,
+    payload: Omit<ExecPayload<N>, Envelope>,
+    schema: T,
+  ) {
+    return checked(
+      schema,
+      await askTwice(() => answering<unknown>(this.#shard(ref).call(ref, name, payload as never))),
+    );
+  }
+
+  healthy(): Promise<boolean> {
+    return this.#brokers.at(0).healthy();
+  }
+
+  #shard(ref: SandboxRef): BrokerStub {
+    return this.#brokers.ofSandbox(ref.sandboxId);
+  }
+}
+
+const opened = async (events: ProcessEvents): Promise<EventStream> => {
+  await events.open();
+  return eventStreamOf(events);
 };
+
+/** What runners answer is believed only in its form. */
+const checked = <T extends z.ZodType>(schema: T, value: unknown): z.infer<T> => {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new ServiceError('internal', 'The runner failed to do this. The request id identifies it in the logs.', {
+    cause: parsed.error,
+  });
+};
+
+export const createBroker = (env: Env, settings: Settings): Broker => new BrokerAdapter(env, settings);

@@ -18,7 +18,8 @@ type Bytes = ReadableStream<Uint8Array>;
 export interface ProcessSource {
   /** Rejects with BrokerGone if its fate is unknown. */
   open(): Promise<Bytes>;
-  attach(attachment: Attachment): Promise<Bytes>;
+  /** Absent where what was missed can't be had again. */
+  attach: ((attachment: Attachment) => Promise<Bytes>) | undefined;
   attachment: Attachment;
   /** Whether `open` starts the process: then it may not be known yet when it is first asked for. */
   starts: boolean;
@@ -98,11 +99,13 @@ export class ProcessEvents {
   }
 
   async #reattach(cause: unknown): Promise<void> {
+    const { attach } = this.#source;
+    if (!attach) throw lost(cause);
     const beganMs = Date.now();
     const attachment = { ...this.#source.attachment, fromOffset: this.#offset };
     for (;;) {
       try {
-        return this.#read(await this.#source.attach(attachment));
+        return this.#read(await attach(attachment));
       } catch (error) {
         const waitedMs = Date.now() - beganMs;
         const unknown = error instanceof ServiceError && error.code === 'process_not_found';
@@ -116,14 +119,22 @@ export class ProcessEvents {
 }
 
 const passing = (error: unknown): boolean =>
-  error instanceof BrokerGone || (error instanceof ServiceError && (error.code === 'not_started' || error.code === 'unavailable'));
+  error instanceof BrokerGone ||
+  (error instanceof ServiceError && (error.code === 'not_started' || error.code === 'unavailable'));
 
 const neverStarted = (cause: unknown): ServiceError =>
-  new ServiceError('not_started', 'The sandbox’s node could not be reached in time. Nothing was started; try again.', { cause, retryAfterSeconds: 1 });
+  new ServiceError('not_started', 'The sandbox’s node could not be reached in time. Nothing was started; try again.', {
+    cause,
+    retryAfterSeconds: 1,
+  });
 
 const lost = (cause: unknown): ServiceError => {
   if (cause instanceof ServiceError && !passing(cause) && cause.code !== 'process_not_found') return cause;
-  return new ServiceError('stream_lost', 'The connection to the process was lost. It may still run; attach again to go on.', { cause });
+  return new ServiceError(
+    'stream_lost',
+    'The connection to the process was lost. It may still run; attach again to go on.',
+    { cause },
+  );
 };
 
 export const eventStreamOf = (events: ProcessEvents): EventStream =>

@@ -1,3 +1,73 @@
 import { DurableObject } from 'cloudflare:workers';
 import type { Env } from '../env.ts';
-export class Transfer extends DurableObject<Env> {}
+
+/** How long the first to come waits for the other. */
+const MEETING_MS = 10_000;
+const addresses = /^\/(client|runner)\/([0-9a-f]{16})$/;
+
+/** Carries the length of a PUT's content, where it is known: so that what arrives cut is an error and not an end. */
+export const CONTENT_BYTES = 'x-content-bytes';
+
+interface Party {
+  side: string;
+  /** Whom the client was given as the other side; of a runner, who it is. */
+  runnerId: string;
+  request: Request;
+  answer(response: Response): void;
+}
+
+/**
+ * Joins one PUT's body to one GET's response: a client's and a runner's, whichever comes first, once. Bytes flow through the runtime's
+ * own streams and never through JavaScript. A cut of either aborts the other; neither just ends.
+ */
+export class Transfer extends DurableObject<Env> {
+  #waiting: Party | undefined;
+  #met = false;
+
+  override async fetch(request: Request): Promise<Response> {
+    const [, side, runnerId] = addresses.exec(new URL(request.url).pathname) ?? [];
+    if (side === undefined || runnerId === undefined || this.#met) return refusal();
+    const { promise, resolve } = Promise.withResolvers<Response>();
+    const party: Party = { side, runnerId, request, answer: resolve };
+    const other = this.#waiting;
+    if (!other) return this.#wait(party, promise);
+    const belongs = other.side !== side && other.runnerId === runnerId && other.request.method !== request.method;
+    if (!belongs) return refusal();
+    this.#met = true;
+    this.#waiting = undefined;
+    join(request.method === 'PUT' ? party : other, request.method === 'PUT' ? other : party);
+    return promise;
+  }
+
+  async #wait(party: Party, met: Promise<Response>): Promise<Response> {
+    this.#waiting = party;
+    const timer = setTimeout(() => {
+      if (this.#waiting !== party) return;
+      this.#met = true;
+      this.#waiting = undefined;
+      party.answer(refusal());
+    }, MEETING_MS);
+    try {
+      return await met;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+const join = (source: Party, sink: Party): void => {
+  const header = source.request.headers.get(CONTENT_BYTES);
+  const { readable, writable } =
+    header === null ? new IdentityTransformStream() : new FixedLengthStream(Number(header));
+  sink.answer(new Response(readable, { headers: { 'content-type': 'application/octet-stream' } }));
+  const piped = source.request.body ? source.request.body.pipeTo(writable) : writable.close();
+  piped.then(
+    () => source.answer(new Response(null, { status: 204 })),
+    // The sink's response was aborted with the pipe; the source is told, if it is there to hear it.
+    () => source.answer(new Response(null, { status: 502 })),
+  );
+};
+
+/** Also for the wrong side or runner: an id says nothing to whom it was not given. */
+const refusal = (): Response =>
+  Response.json({ error: { code: 'not_found', message: 'There is no such transfer.' } }, { status: 404 });

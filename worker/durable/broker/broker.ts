@@ -2,27 +2,42 @@ import { DurableObject } from 'cloudflare:workers';
 import { openCell } from '../../../db/client.ts';
 import { limits } from '../../../runner/protocol/limits.ts';
 import type { RunnerFault } from '../../../runner/protocol/errors.ts';
+import type { FileRead, FileWatch } from '../../../runner/protocol/files.ts';
+import type { ControlCommand } from '../../../runner/protocol/channel.ts';
 import type { JobData, LifecycleJobName, SandboxOutcome } from '../../../runner/protocol/jobs.ts';
 import type { Attachment, ProcessSpec } from '../../../runner/protocol/process.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { Route, SandboxRef } from '../../core/ports.ts';
 import { settingsOf, type Env } from '../../env.ts';
+import { callRunner, controlProcess, type CallName, type Envelope } from './calls.ts';
+import { readFile, type ReadAnswer } from './file-read.ts';
+import { FileWatcher } from './file-watch.ts';
 import { runLifecycle } from './lifecycle.ts';
 import { settle, type Outcome } from './outcome.ts';
 import { ProcessReader } from './process-reader.ts';
 import { ExecSink, StreamSink, type ExecAnswer } from './process-sinks.ts';
 import { RedisChannels } from './redis-channels.ts';
+import { RunnerUsers } from './runner-users.ts';
 import { Routes, type LiveRoute } from './routes.ts';
-import { Shard, type LifecyclePayload } from './shard.ts';
+import { Shard, type ExecPayload, type LifecyclePayload } from './shard.ts';
+import { TokenBuckets } from './token-buckets.ts';
 
 /** An exec's reader: takes all, as fast as it comes. */
-const execAttachment: Attachment = { fromOffset: 0, creditBytes: limits.channelCreditBytes, foreground: true, output: true };
+const execAttachment: Attachment = {
+  fromOffset: 0,
+  creditBytes: limits.channelCreditBytes,
+  foreground: true,
+  output: true,
+};
 
 /** One of the cell's shards: the way to the runners of the sandboxes whose id falls to it. Answers with values, never throws. */
 export class Broker extends DurableObject<Env> {
   readonly #routes: Routes;
   readonly #redis: RedisChannels;
   readonly #shard: Shard;
+  readonly #users: RunnerUsers;
+  readonly #buckets = new TokenBuckets();
+  readonly #watchers = new Map<string, Set<FileWatcher>>();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -35,6 +50,7 @@ export class Broker extends DurableObject<Env> {
     });
     if (!redis) throw new Error('the shard has no transport');
     this.#redis = redis;
+    this.#users = new RunnerUsers(redis);
   }
 
   lifecycle<N extends LifecycleJobName>(
@@ -48,6 +64,9 @@ export class Broker extends DurableObject<Env> {
 
   async setRoute(sandboxId: string, route: Route): Promise<void> {
     this.#routes.set(sandboxId, route);
+    if (route.state !== 'ended') return;
+    for (const watcher of this.#watchers.get(sandboxId) ?? [])
+      watcher.fail(new ServiceError('sandbox_ended', 'The sandbox has ended.'));
   }
 
   exec(ref: SandboxRef, spec: ProcessSpec): Promise<Outcome<ExecAnswer>> {
@@ -66,7 +85,14 @@ export class Broker extends DurableObject<Env> {
     return settle(() =>
       this.#routed(ref, async (route) => {
         const sink = new StreamSink(attach === null);
-        const reader = new ProcessReader(this.#shard, ref, route, spec.processId, attach ?? { ...execAttachment, output: false }, sink);
+        const reader = new ProcessReader(
+          this.#shard,
+          ref,
+          route,
+          spec.processId,
+          attach ?? { ...execAttachment, output: false },
+          sink,
+        );
         sink.source = reader;
         await reader.start(spec, attach);
         return sink.stream;
@@ -86,11 +112,66 @@ export class Broker extends DurableObject<Env> {
     );
   }
 
+  control(ref: SandboxRef, processId: string, command: ControlCommand, bytes?: Uint8Array): Promise<Outcome<void>> {
+    return settle(() =>
+      this.#routed(ref, (route) => controlProcess(this.#shard, ref, route, processId, command, bytes)),
+    );
+  }
+
+  /** Jobs with one result. Its form is the caller's to check. */
+  call<N extends CallName>(
+    ref: SandboxRef,
+    name: N,
+    payload: Omit<ExecPayload<N>, Envelope>,
+  ): Promise<Outcome<unknown>> {
+    return settle(() => this.#routed(ref, (route) => callRunner(this.#shard, ref, route, name, payload)));
+  }
+
+  readFile(ref: SandboxRef, read: FileRead, transferId: string | null): Promise<Outcome<ReadAnswer>> {
+    return settle(() => this.#routed(ref, (route) => readFile(this.#shard, ref, route, read, transferId)));
+  }
+
+  watch(ref: SandboxRef, watch: FileWatch): Promise<Outcome<ReadableStream<Uint8Array>>> {
+    return settle(() =>
+      this.#routed(ref, async (route) => {
+        const watcher = new FileWatcher(this.#shard, (over) => this.#forgetWatcher(ref.sandboxId, over));
+        this.#watchers.set(ref.sandboxId, (this.#watchers.get(ref.sandboxId) ?? new Set()).add(watcher));
+        await watcher.open(ref, route, watch);
+        return watcher.sink.stream;
+      }),
+    );
+  }
+
+  #forgetWatcher(sandboxId: string, watcher: FileWatcher): void {
+    const watchers = this.#watchers.get(sandboxId);
+    watchers?.delete(watcher);
+    if (watchers?.size === 0) this.#watchers.delete(sandboxId);
+  }
+
+  /** The runner that a transfer for this sandbox will come from. */
+  locate(ref: SandboxRef): Promise<Outcome<string>> {
+    return settle(async () => (await this.#routes.resolve(ref)).runnerId);
+  }
+
+  /** A slice of the key's token bucket, at most `wanted`. */
+  async takeRequests(keyId: string, perSecond: number, wanted: number): Promise<number> {
+    return this.#buckets.take(keyId, perSecond, wanted, Date.now());
+  }
+
   async healthy(): Promise<boolean> {
     return this.#redis.ping().then(
       () => true,
       () => false,
     );
+  }
+
+  /** Makes the runner's Redis user unless this life of the server has it. */
+  ensureRunnerUser(runnerId: string, password: string): Promise<Outcome<void>> {
+    return settle(() => this.#users.ensure(runnerId, password));
+  }
+
+  removeRunnerUser(runnerId: string): Promise<Outcome<void>> {
+    return settle(() => this.#users.remove(runnerId));
   }
 
   /** A runner that doesn't know the sandbox means that our route may be old: read anew and, if it was, tried once more. */

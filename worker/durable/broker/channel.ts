@@ -52,7 +52,8 @@ export const parseHeader = (header: unknown): OutHeader | undefined => {
   const { t, q } = fields;
   if (typeof q !== 'number' || !Number.isSafeInteger(q) || q < 0) return undefined;
   if (t === 'accepted') return header as OutHeader;
-  if (t === 'data' && (fields['fd'] === 0 || fields['fd'] === 1 || fields['fd'] === 2) && isCount(fields['o'])) return header as OutHeader;
+  if (t === 'data' && (fields['fd'] === 0 || fields['fd'] === 1 || fields['fd'] === 2) && isCount(fields['o']))
+    return header as OutHeader;
   return outHeader.safeParse(header).data;
 };
 

@@ -82,7 +82,7 @@ export class FrameDecoder {
       return first.subarray(0, length);
     }
     const joined = new Uint8Array(length);
-    for (let filled = 0; filled < length; ) {
+    for (let filled = 0; filled < length;) {
       const chunk = this.#chunks[0];
       if (!chunk) throw new Error('the frame decoder lost count');
       const part = chunk.subarray(0, length - filled);

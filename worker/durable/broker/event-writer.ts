@@ -38,7 +38,7 @@ export class EventWriter implements EventSink {
   }
 
   event(event: OutEvent, bytes: Uint8Array | undefined, final = false): void {
-    this.#push({ frame: encodeEvent(event, bytes), payloadBytes: bytes?.byteLength ?? 0, final });
+    this.#push({ frame: encodeEvent(event, bytes), payloadBytes: creditOf(event, bytes), final });
   }
 
   fail(error: ServiceError): void {
@@ -77,6 +77,10 @@ export class EventWriter implements EventSink {
     this.#cancelled();
   }
 }
+
+/** What an event took of its reader's credit: a runner counts 32 bytes and the path for each file event. */
+const creditOf = (event: OutEvent, bytes: Uint8Array | undefined): number =>
+  event.t === 'watch' ? event.events.reduce((sum, { path }) => sum + 32 + path.length, 0) : (bytes?.byteLength ?? 0);
 
 const concat = (frames: Uint8Array[]): Uint8Array => {
   const [first] = frames;

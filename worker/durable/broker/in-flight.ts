@@ -11,7 +11,8 @@ export class InFlight {
   enter(sandboxId: string, tenantId: string, runnerId: string): () => void {
     const tenantKey = `${tenantId}/${runnerId}`;
     if (this.#count(sandboxId) >= PER_SANDBOX_REQUESTS) throw tooMany(PER_SANDBOX_REQUESTS, 'this sandbox');
-    if (this.#count(tenantKey) >= PER_TENANT_AND_RUNNER_REQUESTS) throw tooMany(PER_TENANT_AND_RUNNER_REQUESTS, 'you on this node');
+    if (this.#count(tenantKey) >= PER_TENANT_AND_RUNNER_REQUESTS)
+      throw tooMany(PER_TENANT_AND_RUNNER_REQUESTS, 'you on this node');
     this.#add(sandboxId, 1);
     this.#add(tenantKey, 1);
     let inside = true;
@@ -35,4 +36,6 @@ export class InFlight {
 }
 
 const tooMany = (count: number, whose: string): ServiceError =>
-  new ServiceError('rate_limited', `${count} requests of ${whose} are in flight already. Wait for some to end.`, { retryAfterSeconds: 1 });
+  new ServiceError('rate_limited', `${count} requests of ${whose} are in flight already. Wait for some to end.`, {
+    retryAfterSeconds: 1,
+  });

@@ -40,5 +40,7 @@ export const runLifecycle = async <N extends LifecycleJobName>(
 const readOutcome = (value: unknown): SandboxOutcome => {
   const parsed = sandboxOutcome.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new ServiceError('internal', 'The runner failed to do this. The request id identifies it in the logs.', { cause: parsed.error });
+  throw new ServiceError('internal', 'The runner failed to do this. The request id identifies it in the logs.', {
+    cause: parsed.error,
+  });
 };

@@ -20,7 +20,11 @@ export const settle = async <T>(work: () => Promise<T>): Promise<Outcome<T>> => 
 
 export const describeFailure = (error: unknown): Failure => {
   if (!(error instanceof ServiceError)) {
-    return { code: 'internal', message: 'Something went wrong inside. The request id identifies it in the logs.', cause: causeText(error) };
+    return {
+      code: 'internal',
+      message: 'Something went wrong inside. The request id identifies it in the logs.',
+      cause: causeText(error),
+    };
   }
   return {
     code: error.code,
@@ -30,7 +34,8 @@ export const describeFailure = (error: unknown): Failure => {
   };
 };
 
-const causeText = (cause: unknown): string => (cause instanceof Error ? (cause.stack ?? cause.message) : JSON.stringify(cause)) ?? 'unknown';
+const causeText = (cause: unknown): string =>
+  (cause instanceof Error ? (cause.stack ?? cause.message) : JSON.stringify(cause)) ?? 'unknown';
 
 export const unwrap = <T>(outcome: Outcome<T>): T => {
   if (outcome.ok) return outcome.value;

@@ -42,4 +42,3 @@ export class DeliveryError extends Error {
     this.kind = kind;
   }
 }
-

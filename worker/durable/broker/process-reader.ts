@@ -3,6 +3,7 @@ import { limits } from '../../../runner/protocol/limits.ts';
 import type { Attachment, ProcessSpec } from '../../../runner/protocol/process.ts';
 import { errorFromRunner, ServiceError } from '../../core/errors.ts';
 import type { SandboxRef } from '../../core/ports.ts';
+import { envelopeOf } from './calls.ts';
 import type { Channel, Receiver } from './channel.ts';
 import type { LiveRoute } from './routes.ts';
 import { notStarted, runnerLost, type Shard } from './shard.ts';
@@ -43,7 +44,14 @@ export class ProcessReader implements Receiver {
   /** Set while a lost reader is being attached again. */
   #recoverByMs: number | undefined;
 
-  constructor(shard: Shard, ref: SandboxRef, route: LiveRoute, processId: string, attachment: Attachment, sink: EventSink) {
+  constructor(
+    shard: Shard,
+    ref: SandboxRef,
+    route: LiveRoute,
+    processId: string,
+    attachment: Attachment,
+    sink: EventSink,
+  ) {
     this.#shard = shard;
     this.#ref = ref;
     this.#route = route;
@@ -55,20 +63,15 @@ export class ProcessReader implements Receiver {
 
   async start(spec: ProcessSpec, attach: Attachment | null): Promise<void> {
     this.#grantedBytes = attach?.creditBytes ?? 0;
-    const payload = { ...this.#envelope(), spec, attach };
+    const payload = { ...envelopeOf(this.#ref, this.#route), spec, attach };
     this.#channel = await this.#shard.deliver('process.start', this.#route.runnerId, payload, this);
   }
 
   async attach(): Promise<void> {
     this.#grantedBytes = this.#attachment.creditBytes;
     const attach = { ...this.#attachment, fromOffset: this.#offset };
-    const payload = { ...this.#envelope(), processId: this.#processId, attach };
+    const payload = { ...envelopeOf(this.#ref, this.#route), processId: this.#processId, attach };
     this.#channel = await this.#shard.deliver('process.attach', this.#route.runnerId, payload, this);
-  }
-
-  #envelope() {
-    const { sandboxId, tenantId, requestId } = this.#ref;
-    return { sandboxId, tenantId, requestId, epoch: this.#route.epoch };
   }
 
   event(header: OutHeader, bytes: Uint8Array | undefined): void {
@@ -102,7 +105,8 @@ export class ProcessReader implements Receiver {
 
   #data(header: Extract<OutHeader, { t: 'data' }>, bytes: Uint8Array): void {
     this.#grantedBytes -= bytes.byteLength;
-    if (bytes.byteLength > limits.dataEventBytes || this.#grantedBytes < 0) {
+    // One event may overdraw: an agent need not split what it has read to the byte.
+    if (bytes.byteLength > limits.dataEventBytes || this.#grantedBytes < -limits.dataEventBytes) {
       return this.fail(new ServiceError('stream_lost', 'The sandbox’s node sent more than it was asked for.'));
     }
     const seenBytes = Math.max(this.#offset - header.o, 0);

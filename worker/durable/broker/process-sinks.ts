@@ -53,7 +53,9 @@ export class ExecSink implements EventSink {
   }
 
   #join(wanted: (fd: number) => boolean): Uint8Array {
-    const parts = this.#gathered.flatMap(({ event, bytes }) => (event.t === 'data' && bytes && wanted(event.fd) ? [bytes] : []));
+    const parts = this.#gathered.flatMap(({ event, bytes }) =>
+      event.t === 'data' && bytes && wanted(event.fd) ? [bytes] : [],
+    );
     const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
     let offset = 0;
     for (const part of parts) {

@@ -127,6 +127,11 @@ export class RedisChannels implements Channels, JobQueue {
     await (await this.#open()).redis.ping();
   }
 
+  /** Changes when the server was restarted. */
+  async serverLife(): Promise<string> {
+    return (await this.#open()).redis.runId;
+  }
+
   async admin<T>(command: string, ...args: string[]): Promise<T> {
     return (await this.#open()).redis.call<T>(command, ...args);
   }
@@ -139,4 +144,3 @@ export class RedisChannels implements Channels, JobQueue {
     if (session) await session.redis.close(session.stream);
   }
 }
-

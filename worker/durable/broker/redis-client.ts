@@ -22,7 +22,8 @@ export type ClientKind = 'command' | 'blocking';
 
 /** Connected when it resolves. `blocking` is for XREAD BLOCK, whose reader has a watchdog of its own. */
 export const connectClient = async (url: string, kind: ClientKind): Promise<Redis> => {
-  const client = new Redis(url, kind === 'command' ? { ...options, commandTimeout: COMMAND_TIMEOUT_MS } : options);
+  const mine: RedisOptions = kind === 'command' ? { ...options, commandTimeout: COMMAND_TIMEOUT_MS } : options;
+  const client = new Redis(url, mine);
   // An 'error' event without a listener would be thrown; what matters arrives as 'close' and as rejected commands.
   client.on('error', () => undefined);
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -86,7 +86,10 @@ export class RedisSession {
     let entries = 0;
     let bytes = 0;
     while (!this.#ended) {
-      const overdue = setTimeout(() => this.#end(new Error('Redis does not answer a read')), READ_BLOCK_MS + READ_OVERDUE_MS);
+      const overdue = setTimeout(
+        () => this.#end(new Error('Redis does not answer a read')),
+        READ_BLOCK_MS + READ_OVERDUE_MS,
+      );
       const reply = await send<StreamReply | null>(
         this.#blocking,
         'XREAD',
@@ -136,7 +139,11 @@ export class RedisSession {
   }
 
   async write(runnerId: string, boot: string, header: InHeader, bytes: Uint8Array | undefined): Promise<boolean> {
-    const fields = [streamFields.header, JSON.stringify(header), ...(bytes ? [streamFields.bytes, Buffer.from(bytes)] : [])];
+    const fields = [
+      streamFields.header,
+      JSON.stringify(header),
+      ...(bytes ? [streamFields.bytes, Buffer.from(bytes)] : []),
+    ];
     return (await send(this.#command, 'XADD', inStreamName(runnerId, boot), 'NOMKSTREAM', '*', ...fields)) !== null;
   }
 

@@ -25,7 +25,11 @@ export const notStarted = (cause?: unknown): ServiceError =>
     retryAfterSeconds: 1,
   });
 export const runnerLost = (cause?: unknown): ServiceError =>
-  new ServiceError('runner_lost', 'The connection to the sandbox’s node was lost after it had begun. It may have run.', { cause });
+  new ServiceError(
+    'runner_lost',
+    'The connection to the sandbox’s node was lost after it had begun. It may have run.',
+    { cause },
+  );
 
 /** The open channels of one Broker: delivers jobs, hands events to their receivers, notices what doesn't come any more. */
 export class Shard implements ChannelsListener {
@@ -41,7 +45,12 @@ export class Shard implements ChannelsListener {
   }
 
   /** Hands an exec job over; events go to the receiver. Rejects with not_started if it was surely not delivered. */
-  async deliver<N extends ExecJobName>(name: N, runnerId: string, payload: ExecPayload<N>, receiver: Receiver): Promise<Channel> {
+  async deliver<N extends ExecJobName>(
+    name: N,
+    runnerId: string,
+    payload: ExecPayload<N>,
+    receiver: Receiver,
+  ): Promise<Channel> {
     const { replyStream, boot } = await this.#reach(runnerId);
     if (boot === null) throw notStarted();
     const channel = this.#open(runnerId, boot, limits.startWithinMs + ACCEPT_MARGIN_MS, receiver);
@@ -108,7 +117,10 @@ export class Shard implements ChannelsListener {
   }
 
   /** A channel for a `control` entry, whose answer comes as on any other; the caller writes the entry. */
-  async openControl(runnerId: string, receiver: Receiver): Promise<{ channel: Channel; boot: string; replyStream: string; startByMs: number }> {
+  async openControl(
+    runnerId: string,
+    receiver: Receiver,
+  ): Promise<{ channel: Channel; boot: string; replyStream: string; startByMs: number }> {
     const { replyStream, boot } = await this.#reach(runnerId);
     if (boot === null) throw notStarted();
     const channel = this.#open(runnerId, boot, limits.startWithinMs + ACCEPT_MARGIN_MS, receiver);

@@ -32,9 +32,16 @@ export class UnaryCall implements Receiver {
 }
 
 /** The result of a delivered call, by its deadline; the channel is closed whatever happens. */
-export const resultOf = async (shard: Shard, call: UnaryCall, channel: Channel, timeoutMs: number): Promise<unknown> => {
+export const resultOf = async (
+  shard: Shard,
+  call: UnaryCall,
+  channel: Channel,
+  timeoutMs: number,
+): Promise<unknown> => {
   const timer = setTimeout(() => {
-    call.fail(new ServiceError('deadline_exceeded', 'The sandbox’s node did not finish this in time. It may still be done.'));
+    call.fail(
+      new ServiceError('deadline_exceeded', 'The sandbox’s node did not finish this in time. It may still be done.'),
+    );
   }, timeoutMs);
   try {
     return await call.result;

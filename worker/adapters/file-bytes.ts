@@ -1,0 +1,142 @@
+import {
+  writeResult,
+  type FileRead,
+  type FileWrite,
+  type ReadHead,
+  type WriteResult,
+} from '../../runner/protocol/files.ts';
+import { limits } from '../../runner/protocol/limits.ts';
+import { ServiceError } from '../core/errors.ts';
+import type { SandboxRef } from '../core/ports.ts';
+import type { ReadAnswer } from '../durable/broker/file-read.ts';
+import type { Outcome } from '../durable/broker/outcome.ts';
+import { CONTENT_BYTES } from '../durable/transfer.ts';
+import type { Env } from '../env.ts';
+import { askOnce, askTwice, type Brokers } from './broker-stub.ts';
+import { newTransferId, transferStub } from './transfers.ts';
+
+type Body = ReadableStream<Uint8Array>;
+
+/** Bytes of one sandbox: small ones travel in the job or its answer, all others through a Transfer. */
+export class FileBytes {
+  readonly #env: Env;
+  readonly #brokers: Brokers;
+
+  constructor(env: Env, brokers: Brokers) {
+    this.#env = env;
+    this.#brokers = brokers;
+  }
+
+  async read(ref: SandboxRef, read: FileRead): Promise<{ head: ReadHead; body: Body }> {
+    const small = read.kind === 'tar' ? { kind: 'large' as const } : await this.#ask(ref, read, null);
+    if (small.kind === 'inline') return { head: small.head, body: new Response(small.content).body ?? emptyBody() };
+    const id = newTransferId();
+    const large = await this.#ask(ref, read, id);
+    if (large.kind !== 'transfer') throw cut(new Error(`a transfer was answered by ${large.kind}`));
+    const answer = await transferStub(this.#env, id).fetch(`https://transfer/client/${large.runnerId}`);
+    if (!answer.ok || !answer.body) throw cut(new Error(`the transfer answered ${answer.status}`));
+    return { head: large.head, body: answer.body };
+  }
+
+  #ask(ref: SandboxRef, read: FileRead, transferId: string | null): Promise<ReadAnswer> {
+    return askTwice(
+      () => this.#brokers.ofSandbox(ref.sandboxId).readFile(ref, read, transferId) as Promise<Outcome<ReadAnswer>>,
+    );
+  }
+
+  /** The target is replaced when all has come, else left as it was. */
+  async write(ref: SandboxRef, write: FileWrite, body: Body | null, contentBytes: number | null): Promise<WriteResult> {
+    const content = body ?? emptyBody();
+    if (contentBytes !== null && contentBytes > limits.inlineBytes)
+      return this.#transfer(ref, write, content, contentBytes);
+    const start = await readStart(content);
+    if (start.rest) return this.#transfer(ref, write, rejoin(start.bytes, start.rest), contentBytes);
+    if (contentBytes !== null && start.bytes.byteLength !== contentBytes) {
+      throw new ServiceError('invalid_argument', 'The body is not as long as it was said to be.');
+    }
+    return this.#deliver(ref, write, toBase64(start.bytes), null);
+  }
+
+  async #transfer(ref: SandboxRef, write: FileWrite, body: Body, contentBytes: number | null): Promise<WriteResult> {
+    const runnerId = await askTwice(
+      () => this.#brokers.ofSandbox(ref.sandboxId).locate(ref) as Promise<Outcome<string>>,
+    );
+    const id = newTransferId();
+    const abandoned = new AbortController();
+    const sent = transferStub(this.#env, id).fetch(`https://transfer/client/${runnerId}`, {
+      method: 'PUT',
+      body,
+      signal: abandoned.signal,
+      headers: contentBytes === null ? {} : { [CONTENT_BYTES]: String(contentBytes) },
+    });
+    // How it went is the runner's to say: it has the bytes or it hasn't.
+    sent.catch(() => undefined);
+    try {
+      return await this.#deliver(ref, write, null, id);
+    } finally {
+      abandoned.abort();
+    }
+  }
+
+  async #deliver(
+    ref: SandboxRef,
+    write: FileWrite,
+    contentBase64: string | null,
+    transferId: string | null,
+  ): Promise<WriteResult> {
+    const answer = this.#brokers.ofSandbox(ref.sandboxId).call(ref, 'file.write', { write, contentBase64, transferId });
+    const result = writeResult.safeParse(await askOnce(answer as Promise<Outcome<unknown>>));
+    if (result.success) return result.data;
+    throw new ServiceError('internal', 'The runner failed to do this. The request id identifies it in the logs.', {
+      cause: result.error,
+    });
+  }
+}
+
+/** Up to inlineBytes; `rest` if there is more. */
+const readStart = async (
+  body: Body,
+): Promise<{ bytes: Uint8Array; rest: ReadableStreamDefaultReader<Uint8Array> | undefined }> => {
+  const reader = body.getReader();
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  while (size <= limits.inlineBytes) {
+    const { done, value } = await reader.read();
+    if (done) return { bytes: await joined(parts), rest: undefined };
+    parts.push(value);
+    size += value.byteLength;
+  }
+  return { bytes: await joined(parts), rest: reader };
+};
+
+const joined = async (parts: Uint8Array[]): Promise<Uint8Array> => new Uint8Array(await new Blob(parts).arrayBuffer());
+
+/** What was read already and then the rest, which the runtime moves by itself. */
+const rejoin = (start: Uint8Array, rest: ReadableStreamDefaultReader<Uint8Array>): Body => {
+  const { readable, writable } = new IdentityTransformStream();
+  const forward = async () => {
+    const writer = writable.getWriter();
+    try {
+      await writer.write(start);
+      for (;;) {
+        const { done, value } = await rest.read();
+        if (done) break;
+        await writer.write(value);
+      }
+      await writer.close();
+    } catch (error) {
+      // Either end's failure is the other's.
+      await Promise.allSettled([writer.abort(error), rest.cancel(error)]);
+    }
+  };
+  forward().catch(() => undefined);
+  return readable;
+};
+
+const emptyBody = (): Body => new Blob([]).stream();
+
+const toBase64 = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
+
+const cut = (cause: unknown): ServiceError =>
+  new ServiceError('transfer_failed', 'The transfer was cut. Try again.', { cause });

@@ -1,0 +1,76 @@
+import type { ControlCommand, InHeader } from '../../../runner/protocol/channel.ts';
+import type { ExecJobName } from '../../../runner/protocol/jobs.ts';
+import type { SandboxRef } from '../../core/ports.ts';
+import { DeliveryError } from './ports.ts';
+import type { LiveRoute } from './routes.ts';
+import { notStarted, type ExecPayload, type Shard } from './shard.ts';
+import { resultOf, UnaryCall } from './unary-call.ts';
+
+/** Jobs that are answered by one result, and how long that may take: longer than the runner itself gives them. */
+export const callTimeoutMs = {
+  'process.list': 20_000,
+  'sandbox.metrics': 20_000,
+  'file.call': 130_000,
+  /** A transfer is as long as the client's upload; its own stall guards end it sooner. */
+  'file.write': 6 * 3600_000,
+} as const satisfies Partial<Record<ExecJobName, number>>;
+export type CallName = keyof typeof callTimeoutMs;
+const CONTROL_MS = 20_000;
+
+export type Envelope = 'sandboxId' | 'tenantId' | 'requestId' | 'epoch';
+
+export const envelopeOf = ({ sandboxId, tenantId, requestId }: SandboxRef, { epoch }: LiveRoute) => ({
+  sandboxId,
+  tenantId,
+  requestId,
+  epoch,
+});
+
+/** Delivers and waits for the one result, which is the runner's word: the caller checks its form. */
+export const callRunner = async <N extends CallName>(
+  shard: Shard,
+  ref: SandboxRef,
+  route: LiveRoute,
+  name: N,
+  payload: Omit<ExecPayload<N>, Envelope>,
+): Promise<unknown> => {
+  const call = new UnaryCall();
+  const data = { ...payload, ...envelopeOf(ref, route) } as ExecPayload<N>;
+  const channel = await shard.deliver(name, route.runnerId, data, call);
+  return resultOf(shard, call, channel, callTimeoutMs[name]);
+};
+
+/** One thing to a running process, in the order in which it is called. Resolves when the agent has it. */
+export const controlProcess = async (
+  shard: Shard,
+  ref: SandboxRef,
+  route: LiveRoute,
+  processId: string,
+  command: ControlCommand,
+  bytes: Uint8Array | undefined,
+): Promise<void> => {
+  const call = new UnaryCall();
+  const { channel, boot, replyStream, startByMs } = await shard.openControl(route.runnerId, call);
+  const header: InHeader = {
+    c: channel.id,
+    t: 'control',
+    out: replyStream,
+    requestId: ref.requestId,
+    startByMs,
+    target: { sandboxId: ref.sandboxId, epoch: route.epoch, processId },
+    command,
+  };
+  const write = () => shard.transport.send(route.runnerId, boot, header, bytes);
+  try {
+    // A runner ignores a repeated channel, so what may have been lost is sent again.
+    const heard = await write().catch((error: unknown) => {
+      if (error instanceof DeliveryError && error.kind === 'unknown') return write();
+      throw error;
+    });
+    if (!heard) throw notStarted();
+  } catch (error) {
+    shard.close(channel);
+    throw notStarted(error);
+  }
+  await resultOf(shard, call, channel, CONTROL_MS);
+};

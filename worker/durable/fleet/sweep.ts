@@ -1,0 +1,123 @@
+import { limits } from '../../../runner/protocol/limits.ts';
+import { judgeOpenJob, mayDeclareLost, type RecordedSandbox } from '../../core/reconcile.ts';
+import type { Broker } from '../../core/ports.ts';
+import type { Records } from './records.ts';
+import { isOnline, UNREACHABLE_MS, type KnownRunner, type Roster } from './roster.ts';
+
+/** Silence after which a runner's sandboxes count as lost with it. */
+const LOST_MS = 5 * 60_000;
+/** One sweep takes on this much; the rest comes with the next. */
+const SWEEP_ROWS = 50;
+const HISTORY_SWEEP_MS = 3600_000;
+/** How long a job that is delivered again may take, and how long until it is looked at again. */
+const REDELIVERY_MS = 30_000;
+const NEXT_LOOK_MS = 60_000;
+
+interface SweepParts {
+  roster: Roster;
+  records: Records;
+  broker: Pick<Broker, 'lifecycle'>;
+  startedAtMs: number;
+  /** Work that may outlast the sweep. */
+  after(work: Promise<unknown>): void;
+}
+
+/** What nobody's request does: silent runners, jobs whose caller is gone, old history. */
+export class Sweep {
+  readonly #parts: SweepParts;
+  #historySweptAtMs = 0;
+
+  constructor(parts: SweepParts) {
+    this.#parts = parts;
+  }
+
+  async run(nowMs: number): Promise<void> {
+    const { roster, records } = this.#parts;
+    roster.expire(nowMs);
+    const runners = [...roster.runners];
+    for (const runner of runners) await this.#markSilent(runner, nowMs);
+    const silent = runners.filter((runner) => !isOnline(runner, nowMs));
+    if (mayDeclareLost(runners.length, silent.length, nowMs - this.#parts.startedAtMs, limits.leaseMs)) {
+      for (const runner of silent) if (nowMs - runner.heardAtMs >= LOST_MS) await this.#endAll(runner, nowMs);
+    }
+    for (const row of await records.withOverdueJob(nowMs, SWEEP_ROWS)) await this.#settleJob(row, nowMs);
+    if (nowMs - this.#historySweptAtMs < HISTORY_SWEEP_MS) return;
+    this.#historySweptAtMs = nowMs;
+    await records.dropOldHistory(nowMs);
+  }
+
+  async #markSilent(runner: KnownRunner, nowMs: number): Promise<void> {
+    if (runner.status === 'unreachable' || nowMs - runner.heardAtMs < UNREACHABLE_MS) return;
+    runner.status = 'unreachable';
+    await this.#parts.records.setStatus(runner.id, 'unreachable', nowMs);
+  }
+
+  async #endAll(runner: KnownRunner, nowMs: number): Promise<void> {
+    const rows = await this.#parts.records.liveOn(runner.id);
+    for (const row of rows.slice(0, SWEEP_ROWS)) {
+      await this.#parts.records.end(row, row.openJob === 'kill' ? 'killed' : 'runner_lost', nowMs);
+    }
+  }
+
+  async #settleJob(row: RecordedSandbox, nowMs: number): Promise<void> {
+    const { roster, records } = this.#parts;
+    const { runnerId } = row;
+    const runner = runnerId === null ? undefined : roster.get(runnerId);
+    const observed = runnerId === null ? undefined : roster.observed(row.id, runnerId);
+    const expiresAtMs = observed?.expiresAtMs ?? row.expiresAtMs;
+    switch (judgeOpenJob(row, observed)) {
+      case 'fail_create':
+        await records.end(row, 'failed', nowMs);
+        return this.#kill(row);
+      case 'settle_paused':
+        return records.settle(
+          row,
+          { state: 'paused', pausedAtMs: nowMs, expiresAtMs },
+          { kind: 'paused', message: 'Paused.' },
+        );
+      case 'settle_running':
+        return records.settle(
+          row,
+          { state: 'running', pausedAtMs: null, expiresAtMs },
+          { kind: 'resumed', message: 'Resumed.' },
+        );
+      case 'drop':
+        return records.settle(row, {});
+      case 'redeliver':
+        if (row.openJob === 'kill' && runnerId === null) return records.end(row, 'killed', nowMs);
+        // The next beat compares the row anew, and its answer kills what is there.
+        runner?.known.delete(row.id);
+        await records.postpone(row, nowMs + NEXT_LOOK_MS);
+        return this.#redeliver(row);
+    }
+  }
+
+  /** The outcome reaches the record by the runner's reports, or at the next look. */
+  #redeliver(row: RecordedSandbox): void {
+    const { runnerId } = row;
+    if (runnerId === null) return;
+    const { broker, after } = this.#parts;
+    if (row.openJob === 'kill') return this.#kill(row);
+    if (row.openJob === 'pause') after(broker.lifecycle('sandbox.pause', runnerId, envelope(row), REDELIVERY_MS));
+    if (row.openJob === 'resume')
+      after(broker.lifecycle('sandbox.resume', runnerId, { ...envelope(row), ttlMs: row.ttlMs }, REDELIVERY_MS));
+  }
+
+  #kill(row: RecordedSandbox): void {
+    const { roster, broker, after } = this.#parts;
+    const { runnerId } = row;
+    const runner = runnerId === null ? undefined : roster.get(runnerId);
+    // For one that is away nothing is queued: its first beat is answered with the kill.
+    if (!runner || !isOnline(runner, Date.now())) return;
+    after(broker.lifecycle('sandbox.kill', runner.id, { ...envelope(row), graceMs: 0 }, REDELIVERY_MS));
+  }
+}
+
+const envelope = (row: RecordedSandbox) => ({
+  sandboxId: row.id,
+  tenantId: row.tenantId,
+  epoch: row.epoch,
+  // Above the job's own for an end that the sweep decided; a repeat of the same for the rest.
+  revision: row.openJob === 'create' ? row.revision + 1 : row.revision,
+  requestId: 'sweep',
+});
