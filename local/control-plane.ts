@@ -1,5 +1,5 @@
 /** The worker's real bundle in workerd, with local D1, R2 and Durable Objects. */
-import { appendFileSync } from 'node:fs';
+import { createWriteStream, type WriteStream } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -19,6 +19,8 @@ export interface ControlPlaneOptions {
   progress: Progress;
 }
 
+type WorkerOptions = ReturnType<typeof convertV4MiniflareOptions>;
+
 export interface ControlPlane {
   /** Ends workerd; open requests are cut. */
   stop(): Promise<void>;
@@ -32,7 +34,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const state = join(options.dataDir, 'state');
   await mkdir(state, { recursive: true, mode: 0o700 });
   process.env['MINIFLARE_WORKERD_PATH'] = join(projectRoot, 'local/workerd.sh');
+  const log = createWriteStream(join(options.dataDir, 'control-plane.log'), { flags: 'a', mode: 0o600 });
   let miniflare: Miniflare | undefined;
+  const describe = (listenOn: readonly string[]) => describeWorker(bundle, state, options, listenOn, log);
   const stop = async () => {
     const running = miniflare;
     miniflare = undefined;
@@ -40,8 +44,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   };
   const start = async () => {
     if (miniflare) return;
-    await migrate(bundle, state, options);
-    miniflare = createMiniflare(describeWorker(bundle, state, options, hosts));
+    await migrate(describe([]), bundle, options.progress);
+    miniflare = createMiniflare(describe(hosts));
     await miniflare.ready;
   };
   try {
@@ -54,13 +58,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 }
 
 /** Before the worker serves: a workerd without its sockets applies what is missing. */
-async function migrate(bundle: WorkerBundle, state: string, options: ControlPlaneOptions): Promise<void> {
-  const miniflare = createMiniflare(describeWorker(bundle, state, options, []));
+async function migrate(worker: WorkerOptions, bundle: WorkerBundle, progress: Progress): Promise<void> {
+  const miniflare = createMiniflare(worker);
   try {
     for (const { binding, migrationsDir } of bundle.config.d1Databases) {
       const database = await miniflare.getD1Database(binding);
       const names = await applyMigrations(database, join(projectRoot, migrationsDir));
-      if (names.length > 0) options.progress(`applied to ${binding}: ${names.join(', ')}`);
+      if (names.length > 0) progress(`applied to ${binding}: ${names.join(', ')}`);
     }
   } finally {
     await miniflare.dispose();
@@ -68,7 +72,7 @@ async function migrate(bundle: WorkerBundle, state: string, options: ControlPlan
 }
 
 /** Miniflare ends the process at the first signal, before anything else could be stopped: its handlers are taken away. */
-function createMiniflare(options: ReturnType<typeof convertV4MiniflareOptions>): Miniflare {
+function createMiniflare(options: WorkerOptions): Miniflare {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   const before = new Map(signals.map((signal) => [signal, process.rawListeners(signal)]));
   const miniflare = new Miniflare(options);
@@ -80,7 +84,13 @@ function createMiniflare(options: ReturnType<typeof convertV4MiniflareOptions>):
   return miniflare;
 }
 
-function describeWorker(bundle: WorkerBundle, state: string, options: ControlPlaneOptions, hosts: readonly string[]) {
+function describeWorker(
+  bundle: WorkerBundle,
+  state: string,
+  options: ControlPlaneOptions,
+  hosts: readonly string[],
+  log: WriteStream,
+): WorkerOptions {
   const { config, script } = bundle;
   const root = join(projectRoot, 'node_modules/.cache/glovebox');
   return convertV4MiniflareOptions({
@@ -104,27 +114,26 @@ function describeWorker(bundle: WorkerBundle, state: string, options: ControlPla
     unsafeRuntimeEnv: { GLOVEBOX_WORKERD: workerdPath() },
     telemetry: { enabled: false },
     cf: false,
-    log: new FileLog(join(options.dataDir, 'control-plane.log')),
-    handleStructuredLogs: ({ level, message }) => {
-      appendLine(join(options.dataDir, 'control-plane.log'), `${level} ${message}`);
-    },
+    log: new StreamLog(log),
+    handleStructuredLogs: ({ level, message }) => writeLine(log, `${level} ${message}`),
   });
 }
 
-function appendLine(path: string, line: string): void {
-  appendFileSync(path, `${new Date().toISOString()} ${line}\n`, { mode: 0o600 });
+function writeLine(log: WriteStream, line: string): void {
+  log.write(`${new Date().toISOString()} ${line}
+`);
 }
 
-class FileLog extends Log {
-  readonly #path: string;
+class StreamLog extends Log {
+  readonly #stream: WriteStream;
 
-  constructor(path: string) {
+  constructor(stream: WriteStream) {
     super(LogLevel.WARN);
-    this.#path = path;
+    this.#stream = stream;
   }
 
   protected override log(message: string): void {
-    appendLine(this.#path, message);
+    writeLine(this.#stream, message);
   }
 }
 

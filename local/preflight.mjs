@@ -30,7 +30,6 @@ const GIB = 2 ** 30;
  * @property {string | undefined} socketPath
  * @property {boolean} dockerd installed, whether it runs or not
  * @property {string | undefined} foreignEngine docker-ce or containerd.io, if that is installed
- * @property {boolean} systemd
  * @property {boolean} apt
  * @property {string[]} missingPackages
  * @property {string | undefined} unreachableMirror the host that does not answer, if packages are to be fetched
@@ -135,7 +134,6 @@ export async function gatherFacts(options) {
     socketPath,
     dockerd,
     foreignEngine: findForeignEngine(),
-    systemd: existsSync('/run/systemd/system'),
     apt,
     missingPackages,
     unreachableMirror: missingPackages.length > 0 && apt ? await findUnreachableMirror() : undefined,
