@@ -11,7 +11,7 @@ export const fileModeInput = z
   .transform((octal) => Number.parseInt(octal, 8))
   .openapi({
     type: 'string',
-    description: 'Permission bits, octal. Absent: what the user’s umask gives, or the replaced file’s.',
+    description: 'Permission bits, octal. Absent: those of the file that is replaced, else 0644 (directories 0755).',
     example: '0644',
   });
 
