@@ -16,6 +16,7 @@ import { raiseKernelCounters } from './kernel-counters.ts';
 import { MetricsReader } from './metrics.ts';
 import { nodeResolver, removeNetwork, SandboxNetwork } from './network.ts';
 import { readNodeFacts, type EngineInfo, type NodeFacts } from './node-facts.ts';
+import { runcRisks } from './runc-probe.ts';
 import type {
   Container,
   ContainerEngine,
@@ -77,7 +78,7 @@ class DockerEngine implements ContainerEngine {
   async prepare(): Promise<EngineReport> {
     const info: unknown = await this.#docker.info();
     const facts = await readNodeFacts(info as EngineInfo);
-    const notes = [...facts.notes, ...(await raiseKernelCounters())];
+    const notes = [...facts.notes, ...(await raiseKernelCounters()), ...(await runcRisks())];
     this.#state ??= await this.#makeState(facts);
     const { network, watcher } = this.#state;
     await network.prepare().catch((cause: unknown) => {
