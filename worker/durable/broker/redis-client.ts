@@ -5,7 +5,7 @@ const CONNECT_TIMEOUT_MS = 2_000;
 const COMMAND_TIMEOUT_MS = 2_000;
 
 /** A client lives as long as its socket: a lost one is replaced by a new session (redis-session.ts), never revived. */
-const options: RedisOptions = {
+const options = {
   lazyConnect: true,
   connectTimeout: CONNECT_TIMEOUT_MS,
   enableOfflineQueue: false,
@@ -16,14 +16,13 @@ const options: RedisOptions = {
   protocol: 2,
   disableClientInfo: true,
   enableReadyCheck: false,
-};
+} as const satisfies RedisOptions;
 
 export type ClientKind = 'command' | 'blocking';
 
 /** Connected when it resolves. `blocking` is for XREAD BLOCK, whose reader has a watchdog of its own. */
 export const connectClient = async (url: string, kind: ClientKind): Promise<Redis> => {
-  const mine: RedisOptions = kind === 'command' ? { ...options, commandTimeout: COMMAND_TIMEOUT_MS } : options;
-  const client = new Redis(url, mine);
+  const client = new Redis(url, kind === 'command' ? { ...options, commandTimeout: COMMAND_TIMEOUT_MS } : options);
   // An 'error' event without a listener would be thrown; what matters arrives as 'close' and as rejected commands.
   client.on('error', () => undefined);
   let timer: ReturnType<typeof setTimeout> | undefined;

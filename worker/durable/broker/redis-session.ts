@@ -71,14 +71,13 @@ export class RedisSession {
   /** Reads the stream from `fromId` on, trims what was read and keeps it from expiring, until the session ends. */
   read(stream: string, fromId: string): void {
     this.#renewal = setInterval(() => {
-      this.renewStream(stream).then(
-        (there) => {
-          if (!there) this.#end(new Error(`stream ${stream} is gone`));
-        },
-        (error: unknown) => this.#end(error),
-      );
+      this.#keep(stream).catch((error: unknown) => this.#end(error));
     }, limits.streamRenewMs);
     this.#readOn(stream, fromId).catch((error: unknown) => this.#end(error));
+  }
+
+  async #keep(stream: string): Promise<void> {
+    if (!(await this.renewStream(stream))) throw new Error(`stream ${stream} is gone`);
   }
 
   async #readOn(stream: string, fromId: string): Promise<void> {
@@ -93,7 +92,13 @@ export class RedisSession {
       const reply = await send<StreamReply | null>(
         this.#blocking,
         'XREAD',
-        ...['BLOCK', READ_BLOCK_MS, 'COUNT', READ_ENTRIES, 'STREAMS', stream, last],
+        'BLOCK',
+        READ_BLOCK_MS,
+        'COUNT',
+        READ_ENTRIES,
+        'STREAMS',
+        stream,
+        last,
       ).finally(() => clearTimeout(overdue));
       for (const [id, fields] of reply?.[0]?.[1] ?? []) {
         last = id.toString();

@@ -19,7 +19,7 @@ interface SweepParts {
   broker: Pick<Broker, 'lifecycle'>;
   startedAtMs: number;
   /** Work that may outlast the sweep. */
-  after(work: Promise<unknown>): void;
+  after: (work: Promise<unknown>) => void;
 }
 
 /** What nobody's request does: silent runners, jobs whose caller is gone, old history. */
