@@ -10,16 +10,20 @@ const startedAt = performance.now();
 const elapsed = () => `${((performance.now() - startedAt) / 1000).toFixed(1)} s`.padStart(7);
 const progress = (line: string) => console.log(`[${elapsed()}] ${line}`);
 
-/** Resolves at the first signal; at the second the process ends at once, leaving the rest to the next start. */
+/** Ctrl-C arrives twice: from the terminal, and passed on by npm. */
+const SAME_SIGNAL_MS = 1_000;
+
+/** Resolves at the first signal; at the second the process ends at once, and its children by themselves. */
 function watchSignals(abort: AbortController): Promise<void> {
   return new Promise((resolve) => {
-    let asked = false;
+    let askedAt: number | undefined;
     const onSignal = (signal: NodeJS.Signals) => {
-      if (asked) {
+      if (askedAt !== undefined && performance.now() - askedAt < SAME_SIGNAL_MS) return;
+      if (askedAt !== undefined) {
         console.error('Stopped at once; what is left is removed by the next start.');
         process.exit(130);
       }
-      asked = true;
+      askedAt = performance.now();
       progress(`${signal}: stopping (once more: at once)`);
       abort.abort(new Error(`stopped by ${signal}`));
       resolve();

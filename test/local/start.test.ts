@@ -96,16 +96,18 @@ async function findRemains(): Promise<string[]> {
   return remains;
 }
 
-async function stopBy(started: Started, signal: NodeJS.Signals): Promise<void> {
+/** With `group` as a terminal does at Ctrl-C: npm and all that it runs get the signal. */
+async function stopBy(started: Started, signal: NodeJS.Signals, group = false): Promise<void> {
   const deadline = new Promise<never>((_resolve, reject) => {
     setTimeout(() => reject(new Error(`still running after ${signal}`)), STOP_DEADLINE_MS).unref();
   });
-  started.child.kill(signal);
+  const pid = started.child.pid ?? 0;
+  process.kill(group ? -pid : pid, signal);
   await Promise.race([started.exited, deadline]);
 }
 
 test(
-  'start, refuse a second start, stop by SIGTERM to npm without remains, start again and find the record',
+  'start, refuse a second start, stop by SIGTERM to npm without remains, find the record again, stop by Ctrl-C',
   { timeout: 400_000 },
   async () => {
     const first = await npmStart();
@@ -135,7 +137,7 @@ test(
       expect((await readEnv())['GLOVEBOX_API_KEY']).toBe(key);
       expect((await api('GET', path)).status).toBe(200);
     } finally {
-      await stopBy(again, 'SIGINT');
+      await stopBy(again, 'SIGINT', true);
     }
     expect(await findRemains()).toEqual([]);
   },
