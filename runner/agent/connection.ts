@@ -40,7 +40,7 @@ export class ControlConnection {
   request<T>(body: Body, shape: z.ZodType<T>, timeoutMs: number, long = false): Promise<T> {
     const options = { timeoutMs, long, onTimeout: unavailable('The sandbox did not answer in time.') };
     return this.pending.add(shape, options, (id) =>
-      this.send(encodeJson(frameKind.request, Object.assign({ id }, body) as AgentRequest)),
+      this.send(encodeJson(frameKind.request, Object.assign({ id }, body))),
     );
   }
 

@@ -13,18 +13,27 @@ import type {
   WatchEvent,
 } from '../protocol/files.ts';
 import type { ReadHead, WriteResult } from '../protocol/files.ts';
+import { fileOperations, readHead, writeResult } from '../protocol/files.ts';
 import type { Attachment, ProcessInfo, ProcessSpec, SignalName } from '../protocol/process.ts';
 import { ControlConnection, unavailable } from './connection.ts';
+import { ExpectedData, receive, send } from './data.ts';
 import type { Accepted, AgentLog } from './listener.ts';
 import { AgentListener } from './listener.ts';
 import { PendingRequests } from './pending.ts';
 import { HostReaders } from './readers.ts';
 import { nothingShape, processListShape, startedShape } from './replies.ts';
 import type { AgentSession, ProcessSink, ReaderHandle } from './session.ts';
+import { HostWatches } from './watches.ts';
 
 /** How long a request waits for an agent that is not connected: it redials every 100 ms. */
 const reconnectMs = 2_000;
 const requestMs = 10_000;
+/** Trees are removed and copied whole. */
+const fileMs = 120_000;
+/** A write's body comes at its sender's pace; a stalled or cut one ends sooner. */
+const writeMs = 24 * 3600 * 1000;
+/** From a write's last byte to its answer. */
+const commitMs = 60_000;
 /** A process that does not read its stdin holds a write back this long. */
 const stdinMs = 30_000;
 
@@ -44,6 +53,8 @@ class HostSession implements AgentSession {
   readonly #socketDir: string;
   readonly #log: AgentLog;
   readonly #listener: AgentListener;
+  readonly #expected = new ExpectedData();
+  readonly #watches = new HostWatches();
   readonly #readers = new HostReaders((frame) => this.#connection?.send(frame));
 
   constructor(socketDir: string, log: AgentLog) {
@@ -131,23 +142,57 @@ class HostSession implements AgentSession {
     await this.#request({ op: 'terminate', graceMs }, nothingShape, graceMs + requestMs);
   }
 
-  async file<O extends FileOperation>(_operation: O, _input: FileInput<O>): Promise<FileOutput<O>> {
-    throw unavailable();
+  async file<O extends FileOperation>(operation: O, input: FileInput<O>): Promise<FileOutput<O>> {
+    // The output's type follows from the operation, which the compiler cannot see through the lookup.
+    const shape = fileOperations[operation].output as unknown as z.ZodType<FileOutput<O>>;
+    return await this.#request({ op: 'file', operation, input }, shape, fileMs, operation === 'list');
   }
 
-  async read(_request: FileRead, _signal: AbortSignal): Promise<{ head: ReadHead; body: AsyncIterable<Uint8Array> }> {
-    throw unavailable();
+  async read(request: FileRead, signal: AbortSignal): Promise<{ head: ReadHead; body: AsyncIterable<Uint8Array> }> {
+    const { token, arrival, cancel } = this.#expected.expect();
+    try {
+      const head = await this.#request({ op: 'read', read: request, token }, readHead);
+      return { head, body: receive(await arrival, head.contentBytes, signal) };
+    } catch (error) {
+      cancel();
+      void arrival.then(({ socket }) => socket.destroy()).catch(() => undefined);
+      throw error;
+    }
   }
 
-  async write(_request: FileWrite, _body: AsyncIterable<Uint8Array>, _signal: AbortSignal): Promise<WriteResult> {
-    throw unavailable();
+  async write(request: FileWrite, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<WriteResult> {
+    const { token, arrival, cancel } = this.#expected.expect();
+    const ended = new AbortController();
+    // No deadline of its own: the body may take hours. It is cut when the agent stalls, goes or answers.
+    const result = this.#request({ op: 'write', write: request, token }, writeResult, writeMs);
+    result.then(
+      () => ended.abort(),
+      (error: unknown) => ended.abort(error),
+    );
+    result.catch(cancel);
+    try {
+      const accepted = await Promise.race([arrival, result.then(() => arrival)]);
+      await send(accepted, body, AbortSignal.any([signal, ended.signal]));
+    } catch (error) {
+      cancel();
+      // Why the agent refused says more than that its connection broke.
+      if (!signal.aborted && ended.signal.aborted) return await result;
+      throw error;
+    }
+    const late = AbortSignal.timeout(commitMs);
+    return await Promise.race([
+      result,
+      new Promise<never>((_, reject) => {
+        late.addEventListener('abort', () => reject(unavailable('The sandbox did not answer in time.')));
+      }),
+    ]);
   }
 
   async watch(
-    _request: FileWatch,
-    _sink: (events: WatchEvent[], droppedEvents: number) => void,
+    request: FileWatch,
+    sink: (events: WatchEvent[], droppedEvents: number) => void,
   ): Promise<{ close(): void }> {
-    throw unavailable();
+    return await this.#watches.open(request, sink, (body) => this.#request(body, nothingShape));
   }
 
   async close(): Promise<void> {
@@ -191,6 +236,7 @@ class HostSession implements AgentSession {
   /** Whether it was expected. */
   #accept(accepted: Accepted, hello: AgentHello): boolean {
     if (hello.role === 'data') {
+      if (this.#expected.arrived(hello.token, accepted)) return true;
       this.#listener.violation(accepted.socket, 'a data connection that was not asked for');
       return false;
     }
@@ -212,7 +258,7 @@ class HostSession implements AgentSession {
     });
     this.#connection = connection;
     this.#resume(connection);
-    for (const { resolve } of this.#arrivals.splice(0)) resolve(connection);
+    for (const arrival of this.#arrivals.splice(0)) arrival.resolve(connection);
     return false;
   }
 
@@ -226,6 +272,10 @@ class HostSession implements AgentSession {
           this.#log('a reader could not be attached again', { processId, error: String(error) });
         });
     }
+    this.#watches.resume(
+      (body) => connection.request(body, nothingShape, requestMs),
+      (path, error) => this.#log('a watch could not be opened again', { path, error: String(error) }),
+    );
   }
 
   #drop(): void {
@@ -241,7 +291,7 @@ class HostSession implements AgentSession {
       case 'exit':
         return this.#readers.exited(event);
       case 'watch':
-        return;
+        return this.#watches.event(event);
       default:
         return event satisfies never;
     }
@@ -252,7 +302,9 @@ class HostSession implements AgentSession {
     this.#gone = true;
     this.#connection?.close();
     this.#drop();
-    for (const { reject } of this.#arrivals.splice(0)) reject(unavailable('The sandbox is gone.'));
+    for (const arrival of this.#arrivals.splice(0)) arrival.reject(unavailable('The sandbox is gone.'));
+    this.#expected.failAll(unavailable('The sandbox is gone.'));
+    this.#watches.clear();
     this.#readers.loseAll();
   }
 }

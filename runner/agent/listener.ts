@@ -120,6 +120,8 @@ export class AgentListener {
         if (hello === undefined) return;
         clearTimeout(timer);
         socket.off('data', onData);
+        // Until its taker listens nothing may be lost.
+        if (hello.role === 'data') socket.pause();
         if (this.#accept({ socket, hello, rest, frames })) this.#dials += 1;
       } catch (error) {
         this.violation(socket, error instanceof Error ? error.message : 'unreadable');

@@ -42,7 +42,7 @@ export class PendingRequests {
         this.#abandon(id);
         reject(options.onTimeout);
       }, options.timeoutMs);
-      this.#waiting.set(id, { shape, long: options.long, resolve: resolve as (value: unknown) => void, reject, timer });
+      this.#waiting.set(id, { shape, long: options.long, resolve: resolve, reject, timer });
       if (options.long) this.#long += 1;
       send(id);
     });
@@ -66,7 +66,7 @@ export class PendingRequests {
   }
 
   failAll(error: RunnerError): void {
-    for (const id of [...this.#waiting.keys()]) this.#take(id)?.reject(error);
+    for (const id of this.#waiting.keys()) this.#take(id)?.reject(error);
     this.#abandoned.clear();
   }
 

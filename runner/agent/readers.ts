@@ -90,7 +90,7 @@ export class HostReaders {
   }
 
   loseAll(): void {
-    for (const id of [...this.#readers.keys()]) this.lost(id);
+    for (const id of this.#readers.keys()) this.lost(id);
   }
 
   /** undefined: detached a moment ago, with frames still on the way. */

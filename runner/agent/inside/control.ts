@@ -80,6 +80,10 @@ export class ControlConnection implements Outlet {
     }).catch(again);
   }
 
+  get congested(): boolean {
+    return this.#writer?.congested ?? true;
+  }
+
   frame(frame: Uint8Array): void {
     this.#writer?.write(frame);
   }

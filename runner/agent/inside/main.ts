@@ -2,20 +2,29 @@ import type { AgentRequest } from '../../protocol/agent.ts';
 import { SOCKET_MOUNT, SOCKET_NAME } from '../paths.ts';
 import { ControlConnection } from './control.ts';
 import { AgentFault } from './fault.ts';
+import { callFile } from './files/calls.ts';
+import { Transfers } from './files/transfers.ts';
+import { Uploads } from './files/uploads.ts';
+import { Watches } from './files/watches.ts';
 import { ProcessTable } from './processes.ts';
 import type { Outlet } from './reader.ts';
 
 /** The container's main program (under tini): starts and feeds processes, works on files, and tells the host about it. */
+const socketPath = `${SOCKET_MOUNT}/${SOCKET_NAME}`;
 const processes = new ProcessTable();
+const uploads = new Uploads();
+const transfers = new Transfers(socketPath, uploads);
+const watches = new Watches();
 const boot = crypto.randomUUID().replaceAll('-', '');
 
-const control = new ControlConnection(`${SOCKET_MOUNT}/${SOCKET_NAME}`, boot, {
+const control = new ControlConnection(socketPath, boot, {
   request: answer,
   stdin: (processId, bytes) => processes.writeStdin(processId, bytes),
   grant: (reader, bytes) => processes.grant(reader, bytes),
   detach: (reader) => processes.detach(reader),
   closed: () => {
     processes.detachAll();
+    watches.closeAll();
   },
 });
 
@@ -38,11 +47,15 @@ function answer(request: AgentRequest, outlet: Outlet): unknown {
     case 'terminate':
       return processes.terminate(request.graceMs);
     case 'file':
+      return callFile(request.operation, request.input, uploads);
     case 'read':
+      return transfers.read(request.read, request.token);
     case 'write':
+      return transfers.write(request.write, request.token);
     case 'watch':
+      return watches.open(request.watchId, request.watch, outlet);
     case 'unwatch':
-      throw new AgentFault('internal', 'The agent does not work on files yet.');
+      return watches.close(request.watchId);
     default:
       return unknownOperation(request);
   }
@@ -58,4 +71,5 @@ process.on('unhandledRejection', (error) => console.error('unhandled', error));
 // Under tini a SIGTERM reaches only us: the engine stops a container with it.
 process.on('SIGTERM', () => process.exit(0));
 
+process.umask(0o022);
 control.dial();

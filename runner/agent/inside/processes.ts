@@ -80,7 +80,7 @@ export class ProcessTable {
 
   /** The control connection is gone, and its readers with it. The processes live on. */
   detachAll(): void {
-    for (const id of [...this.#readers.keys()]) this.detach(id);
+    for (const id of this.#readers.keys()) this.detach(id);
   }
 
   list(): ProcessInfo[] {

@@ -8,6 +8,8 @@ import type { OutputRing } from './ring.ts';
 export interface Outlet {
   frame(frame: Uint8Array): void;
   event(event: AgentEvent): void;
+  /** The host takes less than it is sent at the moment. */
+  readonly congested: boolean;
 }
 
 /** Unsent bytes at which a foreground reader holds its process back, and at which it lets it go on. */

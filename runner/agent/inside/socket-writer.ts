@@ -10,6 +10,10 @@ export class SocketWriter {
     this.#socket = socket;
   }
 
+  get congested(): boolean {
+    return this.#queue.length > 0;
+  }
+
   write(bytes: Uint8Array): void {
     if (this.#queue.length > 0) {
       this.#queue.push(bytes);

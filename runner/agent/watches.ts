@@ -1,0 +1,66 @@
+import type { AgentEvent, AgentRequest } from '../protocol/agent.ts';
+import type { FileWatch, WatchEvent } from '../protocol/files.ts';
+import { AgentViolation } from './replies.ts';
+
+type Sink = (events: WatchEvent[], droppedEvents: number) => void;
+type Body = Omit<Extract<AgentRequest, { op: 'watch' }>, 'id'> | Omit<Extract<AgentRequest, { op: 'unwatch' }>, 'id'>;
+type Send = (body: Body) => Promise<null>;
+
+/** Frames of watch events that an agent may send at once, and per second: it gathers them for 20 ms. */
+const eventBurst = 256;
+const eventsPerSecond = 100;
+
+interface HostWatch {
+  request: FileWatch;
+  sink: Sink;
+  tokens: number;
+  filledAt: number;
+}
+
+/** The session's watches. They outlive a control connection. */
+export class HostWatches {
+  #nextId = 1;
+  readonly #watches = new Map<number, HostWatch>();
+
+  async open(request: FileWatch, sink: Sink, send: Send): Promise<{ close(): void }> {
+    const watchId = this.#nextId;
+    this.#nextId += 1;
+    this.#watches.set(watchId, { request, sink, tokens: eventBurst, filledAt: performance.now() });
+    try {
+      await send({ op: 'watch', watch: request, watchId });
+    } catch (error) {
+      this.#watches.delete(watchId);
+      throw error;
+    }
+    const close = (): void => {
+      if (!this.#watches.delete(watchId)) return;
+      // When the agent is away, its watches are gone with the connection.
+      send({ op: 'unwatch', watchId }).catch(() => undefined);
+    };
+    return { close };
+  }
+
+  /** On a new connection. What happened meanwhile is unknown: one dropped event says so. */
+  resume(send: Send, failed: (path: string, error: unknown) => void): void {
+    for (const [watchId, { request, sink }] of this.#watches) {
+      send({ op: 'watch', watch: request, watchId }).catch((error: unknown) => failed(request.path, error));
+      sink([], 1);
+    }
+  }
+
+  event(event: Extract<AgentEvent, { event: 'watch' }>): void {
+    if (event.watchId >= this.#nextId) throw new AgentViolation('events of a watch that never was');
+    const watch = this.#watches.get(event.watchId);
+    if (watch === undefined) return;
+    const now = performance.now();
+    watch.tokens = Math.min(eventBurst, watch.tokens + ((now - watch.filledAt) / 1000) * eventsPerSecond);
+    watch.filledAt = now;
+    if (watch.tokens < 1) throw new AgentViolation('too many events');
+    watch.tokens -= 1;
+    watch.sink(event.events, event.droppedEvents);
+  }
+
+  clear(): void {
+    this.#watches.clear();
+  }
+}
