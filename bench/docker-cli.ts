@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type Docker from 'dockerode';
 
-const LABEL = 'glovebox.bench=1';
+const LABEL = 'glovebox.bench';
+const OWN_LABEL = `${LABEL}=${process.pid}`;
 const COMMAND_DEADLINE_MS = 60_000;
 
 export class DockerCli {
@@ -22,7 +23,7 @@ export class DockerCli {
   static async start(docker: Docker, socketPath: string, image: string): Promise<DockerCli> {
     const cli = new DockerCli(docker, socketPath, image);
     await cli.removeContainers();
-    cli.#containerId = (await cli.#run(['run', '-d', '--label', LABEL, image, 'sleep', 'infinity'])).trim();
+    cli.#containerId = (await cli.#run(['run', '-d', '--label', OWN_LABEL, image, 'sleep', 'infinity'])).trim();
     return cli;
   }
 
@@ -30,7 +31,7 @@ export class DockerCli {
   async timeRun(): Promise<number> {
     const name = `gbx-bench-${process.pid}-${crypto.randomUUID().slice(0, 8)}`;
     const startedAt = performance.now();
-    const output = await this.#run(['run', '--name', name, '--label', LABEL, this.#image, 'echo', 'ready']);
+    const output = await this.#run(['run', '--name', name, '--label', OWN_LABEL, this.#image, 'echo', 'ready']);
     const elapsedMs = performance.now() - startedAt;
     if (output !== 'ready\n') throw new Error(`docker run printed ${JSON.stringify(output)}`);
     await this.#docker.getContainer(name).remove({ force: true, v: true });
@@ -45,11 +46,12 @@ export class DockerCli {
     return performance.now() - startedAt;
   }
 
-  /** Every container with the benchmark's label, those of an earlier run that was cut too. */
+  /** This process's containers, and those that a benchmark left which was cut. */
   async removeContainers(): Promise<void> {
     this.#containerId = undefined;
-    for (const { Id } of await this.#docker.listContainers({ all: true, filters: { label: [LABEL] } })) {
-      await this.#docker.getContainer(Id).remove({ force: true, v: true });
+    for (const { Id, Labels } of await this.#docker.listContainers({ all: true, filters: { label: [LABEL] } })) {
+      const pid = Number(Labels[LABEL]);
+      if (pid === process.pid || !isAlive(pid)) await this.#docker.getContainer(Id).remove({ force: true, v: true });
     }
   }
 
@@ -65,5 +67,13 @@ export class DockerCli {
     const [code] = (await once(child, 'close')) as [number | null];
     if (code !== 0) throw new Error(`docker ${args.join(' ')} ended with ${code}: ${complaint}`);
     return output;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false; // ESRCH: nobody has that pid
   }
 }
