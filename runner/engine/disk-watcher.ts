@@ -77,6 +77,9 @@ export class DiskWatcher {
 
   async #passIfGrown(): Promise<void> {
     const now = await fileSystemUsage(this.#options.dataRoot);
+    // Growth counts from the lowest point since the last pass, or what is deleted meanwhile would hide it.
+    this.#last.bytes = Math.min(this.#last.bytes, now.bytes);
+    this.#last.inodes = Math.min(this.#last.inodes, now.inodes);
     const grown = now.bytes - this.#last.bytes >= growthBytes || now.inodes - this.#last.inodes >= growthInodes;
     if (!grown && performance.now() - this.#last.atMs < unconditionalMs) return;
     this.#last = { ...now, atMs: performance.now() };
