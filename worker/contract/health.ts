@@ -1,6 +1,8 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { jsonContent, noSecurity } from './common.ts';
 
+const tags = ['Health'];
+
 const readiness = z
   .object({ status: z.enum(['ready', 'not_ready']), notReady: z.array(z.enum(['redis', 'database', 'runners'])) })
   .openapi('Readiness');
@@ -9,7 +11,8 @@ export const healthRoutes = {
   healthz: createRoute({
     method: 'get',
     path: '/healthz',
-    tags: ['health'],
+    operationId: 'getLiveness',
+    tags,
     summary: 'Whether the control plane answers',
     security: noSecurity,
     responses: { 200: { description: 'It does.', ...jsonContent(z.object({ status: z.literal('ok') })) } },
@@ -17,7 +20,8 @@ export const healthRoutes = {
   readyz: createRoute({
     method: 'get',
     path: '/readyz',
-    tags: ['health'],
+    operationId: 'getReadiness',
+    tags,
     summary: 'Whether sandboxes can be made: Redis and the database answer and a runner is online',
     security: noSecurity,
     responses: {
@@ -28,7 +32,8 @@ export const healthRoutes = {
   health: createRoute({
     method: 'get',
     path: '/health',
-    tags: ['health'],
+    operationId: 'getHealth',
+    tags,
     summary: 'The same as /healthz, in the form that clients of other services expect',
     security: noSecurity,
     responses: {

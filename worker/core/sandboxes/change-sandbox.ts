@@ -4,6 +4,9 @@ import type { EventKind } from '../../../db/enums.ts';
 import type { AdminContext } from '../ports.ts';
 import { newOperationId } from '../ids.ts';
 
+/** What writing needs; Fleet's sweep has no request. */
+type Writer = Pick<AdminContext, 'cell' | 'now'>;
+
 export interface SandboxChange {
   sandboxId: string;
   /** The comparison of the compare-and-swap; the row is left alone where it does not hold. */
@@ -16,10 +19,7 @@ export interface SandboxChange {
  * One batch: the compare-and-swap with a fresh last_op, then the event guarded by it. Answers the row after the change, or undefined
  * where the comparison failed. When D1's answer is lost, last_op tells whether the change was applied.
  */
-export const changeSandbox = async (
-  ctx: Pick<AdminContext, 'cell' | 'now'>,
-  change: SandboxChange,
-): Promise<Sandbox | undefined> => {
+export const changeSandbox = async (ctx: Writer, change: SandboxChange): Promise<Sandbox | undefined> => {
   const lastOp = newOperationId();
   const update = ctx.cell
     .update(sandboxes)
@@ -41,7 +41,7 @@ export const changeSandbox = async (
 
 /** Written only if the change that wrote `lastOp` was. */
 export const insertEvent = (
-  ctx: Pick<AdminContext, 'cell' | 'now'>,
+  ctx: Writer,
   sandboxId: string,
   lastOp: string,
   event: { kind: EventKind; message: string },

@@ -1,0 +1,99 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+interface OpenApiOperation {
+  operationId: string;
+  security?: Record<string, unknown>[];
+  requestBody?: { content: Record<string, unknown> };
+}
+
+export interface Operation {
+  id: string;
+  method: string;
+  /** With {placeholders}. */
+  template: string;
+  security: 'key' | 'admin' | 'none';
+}
+
+/** Every operation of the committed document; `npm run check` holds it to the routes. */
+export const readOperations = async (): Promise<Operation[]> => {
+  const text = await readFile(join(import.meta.dirname, '../../openapi.json'), 'utf8');
+  const document = JSON.parse(text) as { paths: Record<string, Record<string, OpenApiOperation>> };
+  return Object.entries(document.paths).flatMap(([template, item]) =>
+    Object.entries(item).map(([method, operation]) => ({
+      id: operation.operationId,
+      method: method.toUpperCase(),
+      template,
+      security: securityOf(operation),
+    })),
+  );
+};
+
+const securityOf = ({ security }: OpenApiOperation): Operation['security'] => {
+  if (security === undefined) return 'key';
+  return security.some((scheme) => 'admin' in scheme) ? 'admin' : 'none';
+};
+
+interface Example {
+  query?: string;
+  json?: unknown;
+  bytes?: string;
+}
+
+const file = { query: 'path=/tmp/file' };
+
+/** A well-formed request for each operation that needs more than its path. */
+const examples: Record<string, Example> = {
+  createSandbox: { json: {} },
+  changeSandbox: { json: { metadata: { a: 'b' } } },
+  setSandboxTimeout: { json: { timeoutSeconds: 60 } },
+  resumeSandbox: { json: {} },
+  exec: { json: { command: 'true' } },
+  startProcess: { json: { command: 'true' } },
+  writeStdin: { bytes: 'text' },
+  resizeTerminal: { json: { cols: 80, rows: 24 } },
+  signalProcess: { json: { signal: 'SIGTERM' } },
+  listFiles: file,
+  removeFile: file,
+  statFile: file,
+  fileExists: file,
+  readFile: file,
+  readArchive: file,
+  watchFiles: file,
+  writeFile: { ...file, bytes: 'text' },
+  writeArchive: { ...file, bytes: 'text' },
+  makeDirectory: { json: { path: '/tmp/directory' } },
+  moveFile: { json: { source: '/tmp/a', destination: '/tmp/b' } },
+  copyFile: { json: { source: '/tmp/a', destination: '/tmp/b' } },
+  createUpload: { json: { path: '/tmp/file' } },
+  writePart: { bytes: 'text' },
+  completeUpload: { json: { parts: 1 } },
+  createKey: { json: { name: 'one' } },
+  createTenant: { json: { name: 'one' } },
+  changeTenant: { json: { name: 'one' } },
+  createTenantKey: { json: { name: 'one' } },
+};
+
+/** The operation as a request, its path parameters filled from `ids`. */
+export const requestFor = (
+  operation: Operation,
+  ids: Record<string, string> = {},
+): { path: string; init: RequestInit } => {
+  const { query, json, bytes } = examples[operation.id] ?? {};
+  const filled: Record<string, string> = {
+    sandboxId: '00000000000040008000000000000000',
+    processId: '0'.repeat(32),
+    uploadId: '0'.repeat(32),
+    part: '1',
+    ...ids,
+  };
+  const path = operation.template.replaceAll(/\{(\w+)\}/g, (_, name: string) => filled[name] ?? 'unknown');
+  const headers = new Headers();
+  if (json !== undefined) headers.set('content-type', 'application/json');
+  if (bytes !== undefined) headers.set('content-type', 'application/octet-stream');
+  const body = json === undefined ? bytes : JSON.stringify(json);
+  return {
+    path: query === undefined ? path : `${path}?${query}`,
+    init: { method: operation.method, headers, ...(body === undefined ? {} : { body }) },
+  };
+};
