@@ -34,6 +34,8 @@ const fileMs = 120_000;
 const writeMs = 24 * 3600 * 1000;
 /** From a write's last byte to its answer. */
 const commitMs = 60_000;
+/** Between a data connection's break and the agent's word about it. */
+const refusalMs = 1_000;
 /** A process that does not read its stdin holds a write back this long. */
 const stdinMs = 30_000;
 
@@ -43,6 +45,9 @@ export async function createAgentSession(options: { socketDir: string; log: Agen
   await session.listen();
   return session;
 }
+
+const rejectAfter = (delayMs: number, error: unknown): Promise<never> =>
+  new Promise((_, reject) => void setTimeout(() => reject(error), delayMs));
 
 class HostSession implements AgentSession {
   #connection: ControlConnection | undefined;
@@ -175,9 +180,9 @@ class HostSession implements AgentSession {
       await send(accepted, body, AbortSignal.any([signal, ended.signal]));
     } catch (error) {
       cancel();
-      // Why the agent refused says more than that its connection broke.
-      if (!signal.aborted && ended.signal.aborted) return await result;
-      throw error;
+      if (signal.aborted) throw error;
+      // Why the agent refused says more than that its connection broke, and may come a moment after that.
+      return await Promise.race([result, rejectAfter(refusalMs, error)]);
     }
     const late = AbortSignal.timeout(commitMs);
     return await Promise.race([

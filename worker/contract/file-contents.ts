@@ -81,7 +81,7 @@ const writeArchiveRoute = createRoute({
 are taken; an archive with anything else, or with a path that leads out, is refused.`,
   request: { params: sandboxParams, query: pathQuery, body: bytesBody('application/x-tar') },
   responses: {
-    200: { description: 'Unpacked; the size of the archive.', ...jsonContent(z.object(writtenFields)) },
+    200: { description: 'Unpacked; the bytes of the files in it.', ...jsonContent(z.object(writtenFields)) },
     ...errorResponses([404, 409, 410, 413, 502, 507]),
   },
 });

@@ -17,7 +17,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import { AgentFault, errnoOf } from '../fault.ts';
+import { AgentFault, errnoOf, fileFault } from '../fault.ts';
 import { mayAccess } from '../libc.ts';
 import { find, told } from './info.ts';
 
@@ -36,7 +36,7 @@ export class StagedFile {
 
   /** Throws before anything is written when an open(O_TRUNC) of `path` would be refused. */
   static create(path: string, mode: number | undefined, makeParents: boolean): StagedFile {
-    if (makeParents) told(path, () => mkdirSync(dirname(path), { recursive: true, mode: 0o777 }));
+    if (makeParents) makeDirectory(path, dirname(path));
     const { target, existing } = resolveTarget(path);
     return new StagedFile(target, existing, mode);
   }
@@ -113,6 +113,16 @@ export class StagedFile {
   #close(): void {
     if (this.#open) closeSync(this.#fd);
     this.#open = false;
+  }
+}
+
+/** mkdir(2) says EEXIST where the path's last part but one is a file: for a write that is ENOTDIR. */
+function makeDirectory(path: string, directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o777 });
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw fileFault(error, path);
+    throw new AgentFault('not_a_directory', `${path}: ${directory} is not a directory`);
   }
 }
 
