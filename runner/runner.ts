@@ -71,7 +71,10 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
   const engine = await parts.openEngine(joined);
   const report = await engine.prepare();
   for (const note of report.notes) log.info('engine_note', { note });
-  const delivery = await openDelivery(joined, log);
+  let heart: Heart | undefined;
+  // The control plane makes the runner's Redis user anew when it hears of the runner.
+  const onDenied = () => void heart?.beat();
+  const delivery = await openDelivery(joined, { log, onDenied });
   const pool = openPool(parts, engine);
   const context = createContext(parts, { journal, engine, pool, joined, delivery });
   await adopt({
@@ -99,7 +102,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
     log,
   });
   const watch = new EngineWatch({ engine, pool, sandboxes: context.sandboxes, log });
-  const heart = new Heart({
+  const beating = new Heart({
     controlPlane: parts.controlPlane,
     engine,
     credentials: joined,
@@ -113,11 +116,12 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
     log,
   });
 
+  heart = beating;
   await presence.start();
   await inbound.start();
   watch.start();
   await consumer.start();
-  await heart.start();
+  await beating.start();
   const sweeping = setInterval(() => context.sandboxes.sweep(), SWEEP_MS);
   log.info('ready', { runnerId: joined.runnerId, engine: report.engine, runtime: report.runtime });
 
@@ -127,7 +131,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
     stop: async (remove) => {
       log.info('stopping', { remove });
       clearInterval(sweeping);
-      await patiently(heart.drain(), LAST_BEAT_MS, 'last beat', log);
+      await patiently(beating.drain(), LAST_BEAT_MS, 'last beat', log);
       await patiently(consumer.stop(), LAST_JOBS_MS, 'lifecycle jobs', log);
       await patiently(lanes.idle(), LAST_JOBS_MS, 'lifecycle jobs', log);
       context.conversations.detachAll();
@@ -136,7 +140,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
       await pool.close();
       context.sandboxes.stop();
       context.containers.stop();
-      if (remove) await patiently(heart.beat(), LAST_BEAT_MS, 'last beat', log);
+      if (remove) await patiently(beating.beat(), LAST_BEAT_MS, 'last beat', log);
       await delivery.publisher.drain(LAST_EVENTS_MS);
       await inbound.stop();
       await presence.stop();
@@ -160,16 +164,16 @@ async function joinCell(parts: RunnerParts, journal: Journal): Promise<JoinAnswe
 type Delivery = Awaited<ReturnType<typeof openDelivery>>;
 
 /** Four kinds of connection: one that must answer promptly, one that blocks on the in-stream, and BullMQ's, which are patient. */
-async function openDelivery(joined: JoinAnswer, log: Logger) {
+async function openDelivery(joined: JoinAnswer, parts: { log: Logger; onDenied: () => void }) {
   const connect = (what: string, kind: 'prompt' | 'patient') =>
-    connectRedis(joined.redisUrl, `runner-${joined.runnerId}-${what}`, kind, log);
+    connectRedis(joined.redisUrl, `runner-${joined.runnerId}-${what}`, kind, parts);
   const commands = connect('commands', 'prompt');
   const blocking = connect('in', 'prompt');
   const bull = connect('jobs', 'patient');
   await Promise.all([commands, blocking, bull].map((redis) => whenReady(redis, REDIS_READY_MS)));
   const clock = new RedisClock(commands);
   await clock.measure();
-  const publisher = new Publisher(commands, log);
+  const publisher = new Publisher(commands, parts.log);
   return {
     commands,
     blocking,

@@ -13,18 +13,28 @@ const reconnectDelayMs = (attempt: number): number =>
  * `prompt`: a command that can't be sent now, or whose answer is lost with its connection, is rejected at once, and its caller decides.
  * `patient`: commands wait for the reconnect and are sent again (what BullMQ's worker expects).
  */
-export function connectRedis(url: string, name: string, kind: 'prompt' | 'patient', log: Logger): Redis {
+export function connectRedis(
+  url: string,
+  name: string,
+  kind: 'prompt' | 'patient',
+  parts: { log: Logger; onDenied: () => void },
+): Redis {
+  const { log, onDenied } = parts;
   const redis = new Redis(url, {
     connectionName: name,
     connectTimeout: CONNECT_TIMEOUT_MS,
     retryStrategy: reconnectDelayMs,
-    maxRetriesPerRequest: null,
     // RESP2 keeps one shape of XREAD's reply, whatever ioredis's default becomes.
     protocol: 2,
-    ...(kind === 'prompt' ? { enableOfflineQueue: false, autoResendUnfulfilledCommands: false } : {}),
+    // Without the 0, ioredis neither sends again nor rejects what was under way when the connection broke: it would hang.
+    ...(kind === 'prompt'
+      ? { enableOfflineQueue: false, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 }
+      : { maxRetriesPerRequest: null }),
   });
   let lastCause = '';
   redis.on('error', (error: Error) => {
+    // A restarted Redis has forgotten its users.
+    if (/^(WRONGPASS|NOAUTH)/.test(error.message)) onDenied();
     if (error.message === lastCause) return; // one line an outage, not one an attempt
     lastCause = error.message;
     log.warn('redis_unavailable', { connection: name, cause: error.message });

@@ -55,6 +55,8 @@ export class Publisher {
   #scheduled = false;
   /** Counts connections: answers to what an earlier one was sent are void. */
   #generation = 0;
+  /** Something couldn't be sent: nothing more is tried on this connection, whose end is about to be reported. */
+  #broken = false;
   #expiryTimer: NodeJS.Timeout | undefined;
   readonly #channels = new Map<string, Set<Channel>>();
 
@@ -62,7 +64,10 @@ export class Publisher {
     this.#redis = redis;
     this.#log = log;
     redis.on('close', () => this.#rewind());
-    redis.on('ready', () => this.#schedule());
+    redis.on('ready', () => {
+      this.#broken = false;
+      this.#schedule();
+    });
   }
 
   /** `onGone`: the reader doesn't exist any more (or can't be reached in time); nothing more can be said to it. */
@@ -127,7 +132,7 @@ export class Publisher {
   }
 
   #flush(): void {
-    if (this.#redis.status !== 'ready') {
+    if (this.#broken || this.#redis.status !== 'ready') {
       this.#expire();
       if (this.#entries.length > 0 && this.#expiryTimer === undefined) {
         this.#expiryTimer = setTimeout(() => this.#onExpiryTimer(), EXPIRY_CHECK_MS);
@@ -158,8 +163,8 @@ export class Publisher {
 
   #acknowledge(generation: number, batch: Entry[], replies: [error: Error | null, result: unknown][]): void {
     if (generation !== this.#generation) return;
-    const failed = replies.findIndex(([error]) => error !== null);
-    if (failed >= 0 && this.#redis.status !== 'ready') return this.#rewind();
+    const unsent = replies.find(([error]) => error !== null && !isAnswer(error));
+    if (unsent) return this.#fail(generation, unsent[0]);
     this.#entries.splice(0, batch.length);
     this.#sent -= batch.length;
     batch.forEach((entry, index) => {
@@ -173,9 +178,9 @@ export class Publisher {
 
   #fail(generation: number, error: unknown): void {
     if (generation !== this.#generation) return;
-    this.#log.warn('publish_failed', { error: error instanceof Error ? error : new Error(String(error)) });
+    this.#log.warn('publish_interrupted', { error: error instanceof Error ? error : new Error(String(error)) });
+    this.#broken = this.#redis.status === 'ready';
     this.#rewind();
-    if (this.#redis.status === 'ready') this.#schedule();
   }
 
   /** What was on its way may not have arrived: all of it is sent again. */
@@ -218,6 +223,9 @@ export class Publisher {
     if (siblings?.size === 0) this.#channels.delete(channel.stream);
   }
 }
+
+/** Redis itself has refused it, as opposed to not having been reached. */
+const isAnswer = (error: Error): boolean => error.name === 'ReplyError';
 
 /** The same memory; ioredis takes Buffers only. */
 function asBuffer(bytes: Uint8Array): Buffer {

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { heartbeat, joinRequest, type Heartbeat, type HeartbeatAnswer } from '../../../runner/protocol/node-report.ts';
-import { runnerAclRules } from '../../../runner/protocol/redis-acl.ts';
+import { redisUserName, runnerAclRules } from '../../../runner/protocol/redis-acl.ts';
 import { hex } from './edge.ts';
 import type { TestRedis } from './redis-server.ts';
 
@@ -26,6 +26,8 @@ export interface TestControlPlane {
 export async function startTestControlPlane(redis: TestRedis): Promise<TestControlPlane> {
   const admin = redis.client();
   const password = hex(16);
+  const makeUser = () =>
+    admin.call('ACL', 'SETUSER', redisUserName(plane.runnerId), ...runnerAclRules(plane.runnerId, password));
   const plane: TestControlPlane = {
     url: '',
     joinToken: hex(16),
@@ -47,12 +49,13 @@ export async function startTestControlPlane(redis: TestRedis): Promise<TestContr
       if (request.headers.authorization !== `Bearer ${plane.joinToken}`) return void response.writeHead(401).end();
       joinRequest.parse(JSON.parse(await text(request)));
       plane.joins++;
-      await admin.call('ACL', 'SETUSER', `runner-${plane.runnerId}`, ...runnerAclRules(plane.runnerId, password));
-      const redisUrl = `redis://runner-${plane.runnerId}:${password}@127.0.0.1:${redis.port}`;
+      await makeUser();
+      const redisUrl = `redis://${redisUserName(plane.runnerId)}:${password}@127.0.0.1:${redis.port}`;
       response.end(JSON.stringify({ runnerId: plane.runnerId, secret: plane.secret, redisUrl, cell: '00' }));
     },
     'POST heartbeat': async (request, response) => {
       if (request.headers.authorization !== `Bearer ${plane.secret}`) return void response.writeHead(401).end();
+      await makeUser(); // a restarted Redis has forgotten it
       plane.beats.push(heartbeat.parse(JSON.parse(await text(request))));
       response.end(JSON.stringify(plane.answer));
     },
