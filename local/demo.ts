@@ -90,21 +90,30 @@ async function bringUp(): Promise<{ service: Service; installation: Installation
     signal: abort.signal,
     progress: (line) => console.log(`  ${line}`),
   });
-  const key = await ensureLocalKey(installation.url, installation.dataDir, installation.secrets);
-  return { service: { url: installation.url, key }, installation };
+  try {
+    const key = await ensureLocalKey(installation.url, installation.dataDir, installation.secrets);
+    return { service: { url: installation.url, key }, installation };
+  } catch (error) {
+    await installation.stop();
+    throw error;
+  }
 }
 
-const { dataDir } = readOptions(process.argv.slice(2), process.env);
-const runs = (await describeRunning(dataDir)) !== undefined;
-const { service, installation } = runs
-  ? { service: await readLocalEnv(dataDir), installation: undefined }
-  : await bringUp();
-try {
-  await tour(service);
-} catch (error) {
-  console.error((error as Error).message);
-  process.exitCode = 1;
-} finally {
-  await installation?.stop();
+async function main(): Promise<void> {
+  const { dataDir } = readOptions(process.argv.slice(2), process.env);
+  if ((await describeRunning(dataDir)) !== undefined) return tour(await readLocalEnv(dataDir));
+  const { service, installation } = await bringUp();
+  try {
+    await tour(service);
+  } finally {
+    await installation.stop();
+  }
 }
-process.exit();
+
+try {
+  await main();
+} catch (error) {
+  console.error(`The demo failed: ${(error as Error).message}`);
+  process.exit(1);
+}
+process.exit(0);

@@ -111,6 +111,7 @@ export async function findEnginePackages(socketPath: string | undefined): Promis
   }
   const names: PackageName[] = ['docker.io'];
   if (await exists('/sys/kernel/security/apparmor')) names.push('apparmor');
+  if (!(await systemdRuns()) && !(await hasCgroups())) names.push('cgroupfs-mount');
   return names;
 }
 
@@ -123,9 +124,13 @@ async function findDockerd(): Promise<string | undefined> {
 
 /** Without systemd, nobody may have mounted the control groups that containers are limited by. */
 async function mountCgroups(progress: Progress): Promise<void> {
-  if ((await readdir('/sys/fs/cgroup').catch(() => [])).length > 0) return;
+  if (await hasCgroups()) return;
   await installPackages(['cgroupfs-mount'], progress);
   await runCommand('cgroupfs-mount', [], { deadlineMs: 20_000 });
+}
+
+async function hasCgroups(): Promise<boolean> {
+  return (await readdir('/sys/fs/cgroup').catch(() => [])).length > 0;
 }
 
 async function waitForAnswer(docker: Docker, lives: () => Promise<boolean>, hint: string): Promise<void> {
