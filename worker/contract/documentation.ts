@@ -12,7 +12,10 @@ export const documentationRoutes = {
     summary: 'This document',
     security: noSecurity,
     responses: {
-      200: { description: 'OpenAPI 3.1.', content: { 'application/json': { schema: z.record(z.string(), z.unknown()) } } },
+      200: {
+        description: 'OpenAPI 3.1.',
+        content: { 'application/json': { schema: z.record(z.string(), z.unknown()) } },
+      },
     },
   }),
   docs: createRoute({

@@ -4,16 +4,27 @@ import { ServiceError } from '../core/errors.ts';
 
 const isJson = /^application\/json\s*(;|$)/i;
 
+/**
+ * What of a body that is too large is read and thrown away, so that a client which writes all of it before it reads sees the answer
+ * and not a broken connection. Past these it gets the broken connection.
+ */
+const discardMaxBytes = 64 * 1024 * 1024;
+const discardMaxMs = 10_000;
+
 const tooLarge = (maxBytes: number) =>
   new ServiceError('payload_too_large', `The body of this request may have at most ${maxBytes} bytes.`);
 
-/** Before a JSON route's body is looked at: its size (refused unread where the length is told), its type, its being there. */
+/** Before a JSON route's body is looked at: its size (by its length, where that is told), its type, its being there. */
 export const boundedJsonBody =
   (required: boolean, maxBytes: number): MiddlewareHandler<AppEnv> =>
   async (c, next) => {
     const length = c.req.header('content-length');
-    if (length !== undefined && Number(length) > maxBytes) throw tooLarge(maxBytes);
-    const present = c.req.raw.body !== null && length !== '0';
+    const { body } = c.req.raw;
+    if (length !== undefined && Number(length) > maxBytes) {
+      if (body) await discard(body.getReader());
+      throw tooLarge(maxBytes);
+    }
+    const present = body !== null && length !== '0';
     if (!present && required) {
       throw new ServiceError(
         'invalid_argument',
@@ -23,18 +34,39 @@ export const boundedJsonBody =
     if (present && !isJson.test(c.req.header('content-type') ?? '')) {
       throw new ServiceError('invalid_argument', 'The body must be JSON and say so: Content-Type: application/json.');
     }
-    if (present && length === undefined) await readBounded(c, maxBytes);
+    if (present && length === undefined) await readBounded(c, body, maxBytes);
     await next();
   };
 
 /** A chunked body is read here, so that its bound holds; with a length the runtime holds the client to it. */
-const readBounded = async (c: HonoContext<AppEnv>, maxBytes: number): Promise<void> => {
+const readBounded = async (
+  c: HonoContext<AppEnv>,
+  body: ReadableStream<Uint8Array>,
+  maxBytes: number,
+): Promise<void> => {
+  const reader = body.getReader();
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  for await (const chunk of c.req.raw.body ?? []) {
-    bytes += chunk.byteLength;
-    if (bytes > maxBytes) throw tooLarge(maxBytes);
-    chunks.push(chunk);
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    bytes += value.byteLength;
+    if (bytes > maxBytes) {
+      await discard(reader);
+      throw tooLarge(maxBytes);
+    }
+    chunks.push(value);
   }
   c.req.raw = new Request(c.req.raw, { method: c.req.method, body: await new Blob(chunks).arrayBuffer() });
+};
+
+const discard = async (reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> => {
+  const untilMs = Date.now() + discardMaxMs;
+  let bytes = 0;
+  while (bytes < discardMaxBytes && Date.now() < untilMs) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    bytes += value.byteLength;
+  }
+  await reader.cancel();
 };

@@ -145,10 +145,10 @@ export class Records {
       sql`select null, ${sandboxId}, ${nowMs}, ${records.length}, ${JSON.stringify(records)}
         where exists (select 1 from ${sandboxes} where ${sandboxes.id} = ${sandboxId} and ${sandboxes.runnerId} = ${runnerId})`,
     );
-    const trim = this.#db
-      .run(sql`delete from ${execHistory} where ${execHistory.sandboxId} = ${sandboxId} and ${execHistory.id} in (
-      select id from (select id, sum(count) over (order by id desc) as total from ${execHistory} where ${execHistory.sandboxId} = ${sandboxId})
-      where total > ${HISTORY_RECORDS})`);
+    // Not db.run(): drizzle's D1 batch drops the parameters of raw statements.
+    const surplus = sql`(select id from (select id, sum(count) over (order by id desc) as total from ${execHistory}
+      where ${execHistory.sandboxId} = ${sandboxId}) where total > ${HISTORY_RECORDS})`;
+    const trim = this.#db.delete(execHistory).where(sql`${execHistory.id} in ${surplus}`);
     await this.#db.batch([insert, trim]);
   }
 
