@@ -18,6 +18,8 @@ export interface TestControlPlane {
   away: boolean;
   /** Transfers by id: what a GET is given, what a PUT brought, whether it was cut. */
   give: Map<string, (response: ServerResponse) => void>;
+  /** PUTs are read no further until it is false again. */
+  holdPuts: boolean;
   taken: Map<string, { bytes: number; cut: boolean; done: boolean }>;
   close(): Promise<void>;
 }
@@ -38,6 +40,7 @@ export async function startTestControlPlane(redis: TestRedis): Promise<TestContr
     answer: { recorded: [], kill: [], pool: [] },
     away: false,
     give: new Map(),
+    holdPuts: false,
     taken: new Map(),
     close: async () => {
       server.closeAllConnections();
@@ -64,7 +67,10 @@ export async function startTestControlPlane(redis: TestRedis): Promise<TestContr
       const taken = { bytes: 0, cut: false, done: false };
       plane.taken.set(lastPart(request), taken);
       await pipeline(request, async (chunks) => {
-        for await (const chunk of chunks) taken.bytes += (chunk as Buffer).byteLength;
+        for await (const chunk of chunks) {
+          taken.bytes += (chunk as Buffer).byteLength;
+          while (plane.holdPuts) await new Promise((resolve) => setTimeout(resolve, 10));
+        }
       }).then(
         () => (taken.done = true),
         () => (taken.cut = true),
