@@ -23,15 +23,15 @@ export async function readImageFacts(docker: DockerClient, image: string): Promi
   }
   return {
     id: found.Id,
-    env: parseEnvironment(found.Config.Env),
+    env: parseEnvironment(found.Config.Env ?? []),
     offersSudo: found.Config.Labels?.[sudoLabel] === 'true',
   };
 }
 
-function parseEnvironment(entries: string[] | null): Record<string, string> {
-  const pairs = (entries ?? []).map((entry): [string, string] => {
-    const at = entry.indexOf('=');
-    return at < 0 ? [entry, ''] : [entry.slice(0, at), entry.slice(at + 1)];
-  });
-  return Object.fromEntries(pairs.filter(([name]) => name !== ''));
+/** An entry without a value takes a variable away: images made from our own containers hold such. */
+function parseEnvironment(entries: string[]): Record<string, string> {
+  const pairs = entries
+    .filter((entry) => entry.indexOf('=') > 0)
+    .map((entry): [string, string] => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]);
+  return Object.fromEntries(pairs);
 }
