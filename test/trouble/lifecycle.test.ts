@@ -110,7 +110,7 @@ test('two creates with one Idempotency-Key make one sandbox; another body with i
   expect(foreign.status).toBeLessThan(300);
 });
 
-test('the runner dies while it makes a sandbox: the creator gets one that works or is told to retry, and no container is left over', async () => {
+test('the runner dies while it makes a sandbox: the creator gets one that works or is told to retry, and the service goes on', async () => {
   const tenant = await own.tenant();
   const { installation } = own;
   await installation.runner.kill('SIGSTOP');
