@@ -1,18 +1,19 @@
-import { closeSync, openSync, readFileSync, constants, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { AgentFault, errnoOf } from './fault.ts';
 import type { Identity } from './identity.ts';
-import { asIdentity } from './identity.ts';
-import { memoryFile, pipe, terminalFlow } from './libc.ts';
+import { nextTurn } from './files/slices.ts';
+import { memoryFile, pipe } from './libc.ts';
 import type { Program } from './program.ts';
 import type { OutputFd } from './ring.ts';
 import type { StdinTarget } from './stdin.ts';
 import { StdinPipe } from './stdin.ts';
+import { startTerminal } from './terminal.ts';
 
 /** A program that runs, as the process above it sees it. */
 export interface Child {
   readonly pid: number;
   readonly stdin: StdinTarget | undefined;
-  /** Takes output up to `pausing`, in which case the source stops reading until resume(). */
+  /** After output() has answered false: reads on. */
   resume(): void;
   resize(cols: number, rows: number): void;
   /** Lets go of the descriptors of a child that has exited. */
@@ -22,6 +23,8 @@ export interface Child {
 export interface ChildEvents {
   /** Returns whether the source may go on reading at once. */
   output(fd: OutputFd, bytes: Uint8Array): boolean;
+  /** Nobody reads the output at the moment, so that it is in no hurry. */
+  readonly unread: boolean;
   /** Every writer of the child's output has closed it. */
   outputEnded(): void;
   exited(exitCode: number | null, signal: string | null): void;
@@ -38,6 +41,9 @@ export interface Launch {
 
 /** How much sooner than the agent the kernel should end a sandbox's processes when memory runs out. */
 const oomScoreRaise = 300;
+/** After this much in a row other work gets its turn; output that nobody reads goes at 256 MiB/s at most. */
+const burstBytes = 256 * 1024;
+const unreadPaceMs = 1;
 const ownOomScore = Number(readFileSync('/proc/self/oom_score_adj', 'utf8'));
 
 /** Starts it as the leader of a session of its own. Call it with the identity of `launch`. Throws the system's error. */
@@ -52,7 +58,7 @@ export function startChild(launch: Launch, events: ChildEvents): Child {
   }
 }
 
-const spawnOptions = (launch: Launch, events: ChildEvents) => ({
+export const spawnOptions = (launch: Launch, events: ChildEvents) => ({
   cwd: launch.cwd,
   env: launch.env,
   argv0: launch.program.argv[0] ?? launch.program.path,
@@ -91,14 +97,14 @@ function startPiped(launch: Launch, events: ChildEvents): Child {
   }
 }
 
-function scriptFile(script: string): number {
+export function scriptFile(script: string): number {
   const fd = memoryFile('script');
   const bytes = Buffer.from(script);
   for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at, at);
   return fd;
 }
 
-function preferForOom(pid: number): void {
+export function preferForOom(pid: number): void {
   try {
     writeFileSync(`/proc/${pid}/oom_score_adj`, String(Math.min(1000, ownOomScore + oomScoreRaise)));
   } catch {
@@ -141,6 +147,7 @@ class PipedChild implements Child {
   async #read(fd: OutputFd, source: number): Promise<void> {
     const reader = Bun.file(source).stream().getReader();
     this.#readers.push(reader);
+    let burst = 0;
     let next = reader.read();
     // The stream has a duplicate of its own since the first read.
     closeSync(source);
@@ -149,6 +156,11 @@ class PipedChild implements Child {
         const { done, value } = await next;
         if (done) break;
         if (!this.#events.output(fd, value)) await new Promise<void>((resolve) => this.#resume.push(resolve));
+        burst += value.length;
+        if (burst >= burstBytes) {
+          burst = 0;
+          await (this.#events.unread ? Bun.sleep(unreadPaceMs) : nextTurn());
+        }
         next = reader.read();
       }
     } catch (error) {
@@ -157,104 +169,4 @@ class PipedChild implements Child {
     this.#open -= 1;
     if (this.#open === 0) this.#events.outputEnded();
   }
-}
-
-function startTerminal(launch: Launch, size: { cols: number; rows: number }, events: ChildEvents): Child {
-  const script = launch.program.script === undefined ? undefined : scriptFile(launch.program.script);
-  try {
-    return new TerminalChild(launch, size, script, events);
-  } finally {
-    if (script !== undefined) closeSync(script);
-  }
-}
-
-/** A child on a pseudo-terminal of its own, which is owned by its user (it is opened with that identity). */
-class TerminalChild implements Child {
-  readonly pid: number;
-  readonly stdin: StdinTarget;
-  #held = 0;
-  #waiting: (() => void)[] = [];
-  #slave: number | undefined;
-  readonly #terminal: Bun.Terminal;
-  readonly #identity: Identity;
-
-  constructor(launch: Launch, size: { cols: number; rows: number }, script: number | undefined, events: ChildEvents) {
-    this.#identity = launch.identity;
-    const child = Bun.spawn([launch.program.path, ...launch.program.argv.slice(1)], {
-      ...spawnOptions(launch, events),
-      ...(script === undefined ? {} : { stdio: [null, null, null, script] as [null, null, null, number] }),
-      terminal: {
-        ...size,
-        data: (_, bytes) => {
-          if (!events.output(0, bytes)) this.#pause();
-        },
-        drain: () => {
-          this.#held = 0;
-          for (const go of this.#waiting.splice(0)) go();
-        },
-        exit: () => events.outputEnded(),
-      },
-    });
-    if (child.terminal === undefined) throw new Error('no terminal was made');
-    this.pid = child.pid;
-    this.#terminal = child.terminal;
-    preferForOom(this.pid);
-    this.stdin = { write: (bytes) => this.#write(bytes), close: () => void this.#terminal.write('\u0004') };
-  }
-
-  resume(): void {
-    if (this.#slave === undefined) return;
-    terminalFlow(this.#slave, false);
-    closeSync(this.#slave);
-    this.#slave = undefined;
-  }
-
-  resize(cols: number, rows: number): void {
-    this.#terminal.resize(cols, rows);
-  }
-
-  release(): void {
-    this.resume();
-    this.#terminal.close();
-  }
-
-  async #write(bytes: Uint8Array): Promise<void> {
-    if (this.#terminal.closed) throw new AgentFault('stdin_closed', 'The terminal of the process is closed.');
-    this.#held += bytes.length;
-    this.#terminal.write(bytes);
-    if (this.#held > terminalBufferBytes) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-  }
-
-  /** Bun's terminal cannot stop reading, so the writing side is stopped, as a terminal's Ctrl-S does. */
-  #pause(): void {
-    if (this.#slave !== undefined) return;
-    const number = terminalNumber(this.pid);
-    if (number === undefined) return;
-    try {
-      this.#slave = openSync(`/dev/pts/${number}`, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK);
-      terminalFlow(this.#slave, true);
-    } catch (error) {
-      if (errnoOf(error) !== 'EIO' && errnoOf(error) !== 'ENOENT') console.error('pause', this.#identity.name, error);
-    }
-  }
-}
-
-const terminalBufferBytes = 1024 * 1024;
-
-/** From the process's controlling terminal (proc(5), field 7 of stat): the N of /dev/pts/N. */
-function terminalNumber(pid: number): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const device = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[4]);
-    const major = (device >> 8) & 0xfff;
-    return major >= 136 && major <= 143
-      ? (major - 136) * 256 + ((device & 0xff) | ((device >> 12) & 0xfff00))
-      : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-export function startAs(launch: Launch, events: ChildEvents): Child {
-  return asIdentity(launch.identity, () => startChild(launch, events));
 }

@@ -11,6 +11,7 @@ import {
   frameKind,
 } from '../../protocol/agent.ts';
 import { toFault } from './fault.ts';
+import { noteActivity } from './memory.ts';
 import type { Outlet } from './reader.ts';
 import { SocketWriter } from './socket-writer.ts';
 
@@ -93,6 +94,7 @@ export class ControlConnection implements Outlet {
   }
 
   #receive(kind: number, payload: Uint8Array): void {
+    noteActivity(payload.length);
     switch (kind) {
       case frameKind.request: {
         const request = decodeJson(payload) as AgentRequest;

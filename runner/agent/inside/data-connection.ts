@@ -1,6 +1,7 @@
 import type { RunnerFault } from '../../protocol/errors.ts';
 import { FrameReader, encodeFrame, encodeHeader, encodeJson, frameBounds, frameKind } from '../../protocol/agent.ts';
 import { AgentFault } from './fault.ts';
+import { noteActivity } from './memory.ts';
 import { SocketWriter } from './socket-writer.ts';
 
 export interface DataHandlers {
@@ -28,6 +29,7 @@ export class DataConnection {
           connection.#writer.write(encodeJson(frameKind.hello, { role: 'data', token }));
         },
         data: (socket, received) => {
+          noteActivity(received.length);
           try {
             for (const { kind, payload } of frames.push(received)) {
               if (kind === frameKind.chunk) handlers.chunk(payload);

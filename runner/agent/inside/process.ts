@@ -1,6 +1,7 @@
 import { limits } from '../../protocol/limits.ts';
 import type { ProcessExit, ProcessInfo, ProcessSpec, SignalName } from '../../protocol/process.ts';
 import type { Child, ChildEvents } from './child.ts';
+import { noteActivity } from './memory.ts';
 import type { Reader } from './reader.ts';
 import { OutputRing } from './ring.ts';
 import type { OutputFd } from './ring.ts';
@@ -22,6 +23,8 @@ export class ManagedProcess implements ChildEvents {
   readonly #startedTick = performance.now();
   readonly #onEnd: (process: ManagedProcess) => void;
   #child: Child | undefined;
+  /** Of a command that could not be executed: the agent's own, which stood for it. */
+  #pid = process.pid;
   #written: Record<OutputFd, number> = { 0: 0, 1: 0, 2: 0 };
   #dropped: Record<OutputFd, number> = { 0: 0, 1: 0, 2: 0 };
   #paused = false;
@@ -53,11 +56,12 @@ export class ManagedProcess implements ChildEvents {
   }
 
   get pid(): number {
-    return this.#child?.pid ?? process.pid;
+    return this.#pid;
   }
 
   started(child: Child): void {
     this.#child = child;
+    this.#pid = child.pid;
     const { timeoutMs } = this.#spec;
     if (timeoutMs !== undefined && this.#died === undefined) {
       this.#deadline = setTimeout(() => this.#kill('deadline'), Math.min(timeoutMs, 0x7fffffff));
@@ -94,7 +98,12 @@ export class ManagedProcess implements ChildEvents {
     signalSession(this.#child.pid, 'SIGKILL', this.#died === undefined);
   }
 
+  get unread(): boolean {
+    return this.readers.size === 0;
+  }
+
   output(fd: OutputFd, bytes: Uint8Array): boolean {
+    noteActivity(bytes.length);
     if (this.exit !== null) return true;
     const room = (this.#spec.outputLimitBytes ?? Infinity) - this.#written[fd];
     const kept = bytes.length <= room ? bytes : bytes.subarray(0, Math.max(0, room));
@@ -117,7 +126,8 @@ export class ManagedProcess implements ChildEvents {
 
   outputEnded(): void {
     this.#outputEnded = true;
-    if (this.#died !== undefined) this.#finish();
+    if (this.exit !== null) this.#letGo();
+    else if (this.#died !== undefined) this.#finish();
   }
 
   exited(code: number | null, signal: string | null): void {
@@ -143,6 +153,12 @@ export class ManagedProcess implements ChildEvents {
       outputBytes: this.ring.end,
       exit: this.exit,
     };
+  }
+
+  /** An ended process is kept for a while; what Bun holds for its child need not be. */
+  #letGo(): void {
+    this.#child?.release();
+    this.#child = undefined;
   }
 
   #mustPause(): boolean {
@@ -175,7 +191,8 @@ export class ManagedProcess implements ChildEvents {
       droppedStdoutBytes: this.#dropped[1] + this.#dropped[0],
       droppedStderrBytes: this.#dropped[2],
     };
-    if (this.#outputEnded) this.#child?.release();
+    if (this.#outputEnded) this.#letGo();
+    else this.#child?.resume();
     for (const reader of this.readers) reader.end(this.exit, this.ring.end);
     this.#onEnd(this);
   }

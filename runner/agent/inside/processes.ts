@@ -5,6 +5,7 @@ import type { Child, ChildEvents, Launch } from './child.ts';
 import { startChild } from './child.ts';
 import { AgentFault, errnoOf } from './fault.ts';
 import { asIdentity, identityOf } from './identity.ts';
+import { noteActivity } from './memory.ts';
 import { ManagedProcess } from './process.ts';
 import type { NotRunnable } from './program.ts';
 import { environmentOf, resolveCwd, resolveProgram } from './program.ts';
@@ -180,6 +181,7 @@ export class ProcessTable {
       this.#processes.delete(process.id);
       forget += 1;
     }
+    if (forget > 0) noteActivity(0);
     this.#ended.splice(0, forget);
     const [next] = this.#ended;
     if (next === undefined || this.#sweep !== undefined) return;
@@ -188,7 +190,7 @@ export class ProcessTable {
         this.#sweep = undefined;
         this.#forgetEnded();
       },
-      next.at + limits.endedProcessTtlMs - performance.now() + 1,
+      Math.max(1, next.at + limits.endedProcessTtlMs - performance.now()),
     );
   }
 }

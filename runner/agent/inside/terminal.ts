@@ -1,0 +1,129 @@
+import { closeSync, constants, openSync, readFileSync } from 'node:fs';
+import type { Child, ChildEvents, Launch } from './child.ts';
+import { preferForOom, scriptFile, spawnOptions } from './child.ts';
+import { AgentFault, errnoOf } from './fault.ts';
+import type { Identity } from './identity.ts';
+import { terminalFlow } from './libc.ts';
+import type { StdinTarget } from './stdin.ts';
+
+const inputBufferBytes = 1024 * 1024;
+/** Bun reads a terminal for as long as it has output, which would keep everything else waiting. */
+const burstBytes = 64 * 1024;
+const breathMs = 2;
+
+interface TerminalSize {
+  cols: number;
+  rows: number;
+}
+
+export function startTerminal(launch: Launch, size: TerminalSize, events: ChildEvents): Child {
+  const script = launch.program.script === undefined ? undefined : scriptFile(launch.program.script);
+  try {
+    return new TerminalChild(launch, size, script, events);
+  } finally {
+    if (script !== undefined) closeSync(script);
+  }
+}
+
+/** A child on a pseudo-terminal of its own, which is owned by its user (it is opened with that identity). */
+class TerminalChild implements Child {
+  readonly pid: number;
+  readonly stdin: StdinTarget;
+  #held = 0;
+  #waiting: (() => void)[] = [];
+  #slave: number | undefined;
+  #burst = 0;
+  #breath: Timer | undefined;
+  readonly #terminal: Bun.Terminal;
+  readonly #identity: Identity;
+
+  constructor(launch: Launch, size: TerminalSize, script: number | undefined, events: ChildEvents) {
+    this.#identity = launch.identity;
+    const child = Bun.spawn([launch.program.path, ...launch.program.argv.slice(1)], {
+      ...spawnOptions(launch, events),
+      ...(script === undefined ? {} : { stdio: [null, null, null, script] as [null, null, null, number] }),
+      terminal: {
+        ...size,
+        data: (_, bytes) => {
+          const goOn = events.output(0, bytes);
+          this.#burst += bytes.length;
+          if (!goOn) this.#hold();
+          else if (this.#burst >= burstBytes) this.#breathe();
+        },
+        drain: () => {
+          this.#held = 0;
+          for (const go of this.#waiting.splice(0)) go();
+        },
+        exit: () => events.outputEnded(),
+      },
+    });
+    if (child.terminal === undefined) throw new Error('no terminal was made');
+    this.pid = child.pid;
+    this.#terminal = child.terminal;
+    preferForOom(this.pid);
+    this.stdin = { write: (bytes) => this.#write(bytes), close: () => void this.#terminal.write('\u0004') };
+  }
+
+  resume(): void {
+    clearTimeout(this.#breath);
+    this.#burst = 0;
+    if (this.#slave === undefined) return;
+    terminalFlow(this.#slave, false);
+    closeSync(this.#slave);
+    this.#slave = undefined;
+  }
+
+  resize(cols: number, rows: number): void {
+    this.#terminal.resize(cols, rows);
+  }
+
+  release(): void {
+    this.resume();
+    this.#terminal.close();
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    if (this.#terminal.closed) throw new AgentFault('stdin_closed', 'The terminal of the process is closed.');
+    this.#held += bytes.length;
+    this.#terminal.write(bytes);
+    if (this.#held > inputBufferBytes) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  #breathe(): void {
+    this.#hold();
+    this.#breath = setTimeout(() => this.resume(), breathMs);
+  }
+
+  /** Until resume(). */
+  #hold(): void {
+    clearTimeout(this.#breath);
+    this.#stopOutput();
+  }
+
+  /** Bun's terminal cannot stop reading, so the writing side is stopped, as a terminal's Ctrl-S does. */
+  #stopOutput(): void {
+    if (this.#slave !== undefined) return;
+    const number = terminalNumber(this.pid);
+    if (number === undefined) return;
+    try {
+      this.#slave = openSync(`/dev/pts/${number}`, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK);
+      terminalFlow(this.#slave, true);
+    } catch (error) {
+      if (errnoOf(error) !== 'EIO' && errnoOf(error) !== 'ENOENT') console.error('pause', this.#identity.name, error);
+    }
+  }
+}
+
+/** From the process's controlling terminal (proc(5), field 7 of stat): the N of /dev/pts/N. */
+function terminalNumber(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const device = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[4]);
+    const major = (device >> 8) & 0xfff;
+    return major >= 136 && major <= 143
+      ? (major - 136) * 256 + ((device & 0xff) | ((device >> 12) & 0xfff00))
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
