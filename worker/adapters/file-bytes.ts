@@ -10,10 +10,9 @@ import { ServiceError } from '../core/errors.ts';
 import type { SandboxRef } from '../core/ports.ts';
 import type { ReadAnswer } from '../durable/broker/file-read.ts';
 import type { Outcome } from '../durable/broker/outcome.ts';
-import { CONTENT_BYTES } from '../durable/transfer.ts';
 import type { Env } from '../env.ts';
 import { askOnce, askTwice, type Brokers } from './broker-stub.ts';
-import { newTransferId, transferStub } from './transfers.ts';
+import { newTransferId, receiveTransfer, sendTransfer, transferStub } from './transfers.ts';
 
 type Body = ReadableStream<Uint8Array>;
 
@@ -33,7 +32,7 @@ export class FileBytes {
     const id = newTransferId();
     const large = await this.#ask(ref, read, id);
     if (large.kind !== 'transfer') throw cut(new Error(`a transfer was answered by ${large.kind}`));
-    const answer = await transferStub(this.#env, id).fetch(`https://transfer/client/${large.runnerId}`);
+    const answer = await receiveTransfer(transferStub(this.#env, id), 'client', large.runnerId);
     if (!answer.ok || !answer.body) throw cut(new Error(`the transfer answered ${answer.status}`));
     return { head: large.head, body: answer.body };
   }
@@ -50,7 +49,7 @@ export class FileBytes {
     if (contentBytes !== null && contentBytes > limits.inlineBytes)
       return this.#transfer(ref, write, content, contentBytes);
     const start = await readStart(content);
-    if (start.rest) return this.#transfer(ref, write, rejoin(start.bytes, start.rest), contentBytes);
+    if (!start.whole) return this.#transfer(ref, write, rejoin(start.bytes, content), contentBytes);
     if (contentBytes !== null && start.bytes.byteLength !== contentBytes) {
       throw new ServiceError('invalid_argument', 'The body is not as long as it was said to be.');
     }
@@ -63,12 +62,7 @@ export class FileBytes {
     );
     const id = newTransferId();
     const abandoned = new AbortController();
-    const sent = transferStub(this.#env, id).fetch(`https://transfer/client/${runnerId}`, {
-      method: 'PUT',
-      body,
-      signal: abandoned.signal,
-      headers: contentBytes === null ? {} : { [CONTENT_BYTES]: String(contentBytes) },
-    });
+    const sent = sendTransfer(transferStub(this.#env, id), 'client', runnerId, body, contentBytes, abandoned.signal);
     // How it went is the runner's to say: it has the bytes or it hasn't.
     sent.catch(() => undefined);
     try {
@@ -93,42 +87,32 @@ export class FileBytes {
   }
 }
 
-/** Up to inlineBytes; `rest` if there is more. */
-const readStart = async (
-  body: Body,
-): Promise<{ bytes: Uint8Array; rest: ReadableStreamDefaultReader<Uint8Array> | undefined }> => {
+/** Up to inlineBytes or a little more; `whole` if that was all. The body is unlocked again. */
+const readStart = async (body: Body): Promise<{ bytes: Uint8Array; whole: boolean }> => {
   const reader = body.getReader();
   const parts: Uint8Array[] = [];
   let size = 0;
-  while (size <= limits.inlineBytes) {
+  let whole = false;
+  while (!whole && size <= limits.inlineBytes) {
     const { done, value } = await reader.read();
-    if (done) return { bytes: await joined(parts), rest: undefined };
-    parts.push(value);
-    size += value.byteLength;
+    whole = done;
+    if (value) parts.push(value);
+    size += value?.byteLength ?? 0;
   }
-  return { bytes: await joined(parts), rest: reader };
+  reader.releaseLock();
+  return { bytes: new Uint8Array(await new Blob(parts).arrayBuffer()), whole };
 };
 
-const joined = async (parts: Uint8Array[]): Promise<Uint8Array> => new Uint8Array(await new Blob(parts).arrayBuffer());
-
-/** What was read already and then the rest, which the runtime moves by itself. */
-const rejoin = (start: Uint8Array, rest: ReadableStreamDefaultReader<Uint8Array>): Body => {
+/** What was read already and then the rest, which the runtime moves by itself. A failure of either end becomes the other's. */
+const rejoin = (start: Uint8Array, rest: Body): Body => {
   const { readable, writable } = new IdentityTransformStream();
   const forward = async () => {
     const writer = writable.getWriter();
-    try {
-      await writer.write(start);
-      for (;;) {
-        const { done, value } = await rest.read();
-        if (done) break;
-        await writer.write(value);
-      }
-      await writer.close();
-    } catch (error) {
-      // Either end's failure is the other's.
-      await Promise.allSettled([writer.abort(error), rest.cancel(error)]);
-    }
+    await writer.write(start);
+    writer.releaseLock();
+    await rest.pipeTo(writable);
   };
+  // Its failure is the readable's.
   forward().catch(() => undefined);
   return readable;
 };

@@ -3,6 +3,8 @@ import type { Env } from '../env.ts';
 
 /** How long the first to come waits for the other. */
 const MEETING_MS = 10_000;
+/** How long after the last byte its sender may take to say that it was the last. */
+const VOUCH_MS = 10_000;
 const addresses = /^\/(client|runner)\/([0-9a-f]{16})$/;
 
 /** Carries the length of a PUT's content, where it is known: so that what arrives cut is an error and not an end. */
@@ -23,10 +25,16 @@ interface Party {
 export class Transfer extends DurableObject<Env> {
   #waiting: Party | undefined;
   #met = false;
+  readonly #vouched = Promise.withResolvers<void>();
 
   override async fetch(request: Request): Promise<Response> {
     const [, side, runnerId] = addresses.exec(new URL(request.url).pathname) ?? [];
-    if (side === undefined || runnerId === undefined || this.#met) return refusal();
+    if (side === undefined || runnerId === undefined) return refusal();
+    if (request.method === 'POST') {
+      this.#vouched.resolve();
+      return new Response(null, { status: 204 });
+    }
+    if (this.#met) return refusal();
     const { promise, resolve } = Promise.withResolvers<Response>();
     const party: Party = { side, runnerId, request, answer: resolve };
     const other = this.#waiting;
@@ -35,7 +43,8 @@ export class Transfer extends DurableObject<Env> {
     if (!belongs) return refusal();
     this.#met = true;
     this.#waiting = undefined;
-    join(request.method === 'PUT' ? party : other, request.method === 'PUT' ? other : party);
+    const [source, sink] = request.method === 'PUT' ? [party, other] : [other, party];
+    this.#join(source, sink);
     return promise;
   }
 
@@ -53,20 +62,36 @@ export class Transfer extends DurableObject<Env> {
       clearTimeout(timer);
     }
   }
-}
 
-const join = (source: Party, sink: Party): void => {
-  const header = source.request.headers.get(CONTENT_BYTES);
-  const { readable, writable } =
-    header === null ? new IdentityTransformStream() : new FixedLengthStream(Number(header));
-  sink.answer(new Response(readable, { headers: { 'content-type': 'application/octet-stream' } }));
-  const piped = source.request.body ? source.request.body.pipeTo(writable) : writable.close();
-  piped.then(
-    () => source.answer(new Response(null, { status: 204 })),
-    // The sink's response was aborted with the pipe; the source is told, if it is there to hear it.
-    () => source.answer(new Response(null, { status: 502 })),
-  );
-};
+  #join(source: Party, sink: Party): void {
+    const length = source.request.headers.get(CONTENT_BYTES);
+    const { readable, writable } =
+      length === null ? new IdentityTransformStream() : new FixedLengthStream(Number(length));
+    sink.answer(new Response(readable, { headers: { 'content-type': 'application/octet-stream' } }));
+    const body = source.request.body ?? new Blob([]).stream();
+    const piped = length === null ? this.#pipeVouched(body, writable) : body.pipeTo(writable);
+    piped.then(
+      () => source.answer(new Response(null, { status: 204 })),
+      // The sink's response was aborted with the pipe; the source is told, if it is there to hear it.
+      () => source.answer(new Response(null, { status: 502 })),
+    );
+  }
+
+  /** Ends the sink only when the source's end is known to be one. */
+  async #pipeVouched(body: ReadableStream<Uint8Array>, writable: WritableStream<Uint8Array>): Promise<void> {
+    await body.pipeTo(writable, { preventClose: true });
+    const timer = setTimeout(() => this.#vouched.reject(new Error('the end was not vouched for')), VOUCH_MS);
+    try {
+      await this.#vouched.promise;
+    } catch (error) {
+      await writable.abort(error);
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+    await writable.close();
+  }
+}
 
 /** Also for the wrong side or runner: an id says nothing to whom it was not given. */
 const refusal = (): Response =>

@@ -6,7 +6,7 @@ import { eq } from 'drizzle-orm';
 import { heartbeat, joinRequest } from '../../runner/protocol/node-report.ts';
 import { Brokers } from '../adapters/broker-stub.ts';
 import { fleetStub } from '../adapters/fleet.ts';
-import { transferStub } from '../adapters/transfers.ts';
+import { receiveTransfer, sendTransfer, transferStub } from '../adapters/transfers.ts';
 import { ServiceError } from '../core/errors.ts';
 import { Keyring } from '../core/keys/keyring.ts';
 import { unwrap } from '../durable/broker/outcome.ts';
@@ -55,22 +55,30 @@ export const createInternalApp = (env: Env, settings: Settings): Hono => {
     return c.json({});
   });
 
-  app.on(['GET', 'PUT'], '/transfers/:id{[0-9a-f]{64}}', async (c) => {
+  app.get('/transfers/:id{[0-9a-f]{64}}', async (c) => {
     const runner = await credentials.authenticate(db, c.req.raw);
-    return transferStub(env, c.req.param('id')).fetch(transferRequest(c.req.raw, runner.id));
+    return receiveTransfer(transferStub(env, c.req.param('id')), 'runner', runner.id);
+  });
+
+  app.put('/transfers/:id{[0-9a-f]{64}}', async (c) => {
+    const runner = await credentials.authenticate(db, c.req.raw);
+    const { body, signal, headers } = c.req.raw;
+    const length = headers.get('content-length');
+    const content = body ?? new Blob([]).stream();
+    return sendTransfer(
+      transferStub(env, c.req.param('id')),
+      'runner',
+      runner.id,
+      content,
+      length === null ? null : Number(length),
+      signal,
+    );
   });
 
   app.notFound(() => renderError(new ServiceError('not_found', 'There is no such route.')));
   app.onError(renderError);
   return app;
 };
-
-const transferRequest = (request: Request, runnerId: string): Request =>
-  new Request(`https://transfer/runner/${runnerId}`, {
-    method: request.method,
-    body: request.body,
-    signal: request.signal,
-  });
 
 const parseBody = async <T extends z.ZodType>(request: Request, schema: T, maxBytes: number): Promise<z.infer<T>> => {
   let value: unknown;

@@ -5,7 +5,7 @@ import { describeFailure } from './outcome.ts';
 import type { EventSink } from './process-reader.ts';
 
 /** A stream that says nothing is written to this often: only so is it noticed that its reader went away. */
-const SIGN_OF_LIFE_MS = 10_000;
+const SIGN_OF_LIFE_MS = 3_000;
 
 interface Pending {
   frame: Uint8Array;
