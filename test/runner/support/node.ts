@@ -21,7 +21,7 @@ export interface TestNode {
   /** What the present life has logged. */
   log: () => string;
   pid: () => number | undefined;
-  start(): Promise<void>;
+  start(env?: Record<string, string>): Promise<void>;
   /** Resolves with the exit code once it is gone. */
   stop(signal: NodeJS.Signals): Promise<number | null>;
   create(spec?: Partial<SandboxSpec>): Promise<string>;
