@@ -11,7 +11,7 @@ export const createKeyBody = z
   .strictObject({
     name: z.string().min(1).max(128),
     scopes: z.array(scope).min(1).max(3).default(['read', 'write']),
-    expiresAt: timestamp.optional().openapi({ description: 'Absent: it does not expire.' }),
+    expiresAt: z.iso.datetime({ offset: true }).optional().openapi({ description: 'Absent: it does not expire.' }),
   })
   .openapi('CreateKey');
 

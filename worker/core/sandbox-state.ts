@@ -1,10 +1,9 @@
 import { openJobs, persistedStates, type OpenJob, type PersistedState } from '../../db/enums.ts';
-import type { ObservedSandbox } from '../../runner/protocol/node-report.ts';
 import { ServiceError } from './errors.ts';
 
 /**
- * The one place where a sandbox's three kinds of state meet: persisted (the row's state and open job), observed (what its runner
- * reports) and public (what callers see; dialects map from this).
+ * The one place where what a row says (its state and its open job) becomes what callers see, and back; dialects map from the public
+ * state. What a runner's report does to a row is reconcile.ts.
  */
 export const publicStates = ['creating', 'running', 'pausing', 'paused', 'resuming', 'ending', 'ended'] as const;
 export type PublicState = (typeof publicStates)[number];
@@ -53,9 +52,6 @@ export const everyRecord: readonly StateOfRecord[] = persistedStates.flatMap((st
 /** The inverse: every record that reads as `state`. */
 export const recordsOf = (state: PublicState): StateOfRecord[] =>
   everyRecord.filter((record) => publicStateOf(record) === state);
-
-/** What a runner's report means for the row, where the report decides. */
-export const persistedOf = (observed: ObservedSandbox['state']): PersistedState => observed;
 
 export const verbs = ['pause', 'resume', 'deadline', 'kill', 'metadata'] as const;
 export type Verb = (typeof verbs)[number];
