@@ -10,23 +10,33 @@ import { parseDenyAddress, type FirewallPlan } from './firewall-rules.ts';
 const guardIntervalMs = 5_000;
 const interfaceUp = 0x1;
 
-export interface SandboxNetworkOptions {
+interface SandboxNetworkOptions {
   installationId: string;
   resolver: string | undefined;
   denyAddresses: string[];
   log: Logger;
 }
 
+/** The node's packet filter, as far as it matters here. */
+interface Firewall {
+  apply(plan: FirewallPlan): Promise<void>;
+  /** undefined when the rules are in force. */
+  findFault(plan: FirewallPlan): Promise<string | undefined>;
+}
+const nodeFirewall: Firewall = { apply: applyFirewall, findFault: findFirewallFault };
+
 /** The bridge of the sandboxes with network on, and the rules without which it must not carry a packet. */
 export class SandboxNetwork {
   readonly #docker: DockerClient;
   readonly #options: SandboxNetworkOptions;
   readonly #plan: FirewallPlan;
+  readonly #firewall: Firewall;
   #guard: NodeJS.Timeout | undefined;
   #checking: Promise<void> | undefined;
   #safe = false;
 
-  constructor(docker: DockerClient, options: SandboxNetworkOptions) {
+  constructor(docker: DockerClient, options: SandboxNetworkOptions, firewall: Firewall = nodeFirewall) {
+    this.#firewall = firewall;
     this.#docker = docker;
     this.#options = options;
     this.#plan = {
@@ -44,8 +54,8 @@ export class SandboxNetwork {
 
   /** Rules first, then the bridge, then the rules again on top of what the engine wrote for the bridge. */
   async prepare(): Promise<void> {
-    await applyFirewall(this.#plan);
-    if (await this.#makeBridge()) await applyFirewall(this.#plan);
+    await this.#firewall.apply(this.#plan);
+    if (await this.#makeBridge()) await this.#firewall.apply(this.#plan);
     await this.check();
     this.#guard ??= setInterval(() => void this.check().catch(() => undefined), guardIntervalMs).unref();
   }
@@ -60,10 +70,10 @@ export class SandboxNetwork {
 
   async #checkOnce(): Promise<void> {
     try {
-      const fault = await findFirewallFault(this.#plan);
+      const fault = await this.#firewall.findFault(this.#plan);
       if (fault !== undefined) {
         this.#options.log.warn('firewall_put_back', { fault });
-        await applyFirewall(this.#plan);
+        await this.#firewall.apply(this.#plan);
       }
       if (!this.#safe) await setBridgeUp(this.#plan.bridge, true);
       this.#safe = true;

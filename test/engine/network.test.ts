@@ -1,0 +1,50 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { connectDocker, dockerSocketPath } from '../../runner/engine/docker-client.ts';
+import { applyFirewall, findFirewallFault } from '../../runner/engine/firewall.ts';
+import { bridgeName, removeNetwork, SandboxNetwork } from '../../runner/engine/network.ts';
+import { createLogger } from '../../runner/log.ts';
+
+const log = createLogger(() => undefined);
+const isUp = async (bridge: string): Promise<boolean> =>
+  (Number(await readFile(`/sys/class/net/${bridge}/flags`, 'utf8')) & 1) === 1;
+
+test('a bridge whose rules can not be put back is taken down, and comes up again with them', async () => {
+  const docker = connectDocker(dockerSocketPath(process.env['DOCKER_HOST']));
+  const installationId = randomBytes(6).toString('hex');
+  let broken = false;
+  const network = new SandboxNetwork(
+    docker,
+    { installationId, resolver: undefined, denyAddresses: [], log },
+    {
+      apply: async (plan) => {
+        if (broken) throw new Error('the packet filter refuses');
+        await applyFirewall(plan);
+      },
+      findFault: async (plan) => (broken ? 'flushed' : findFirewallFault(plan)),
+    },
+  );
+  try {
+    await network.prepare();
+    expect([network.safe, await isUp(bridgeName(installationId))]).toEqual([true, true]);
+    broken = true;
+    await expect(network.check()).rejects.toThrow('refuses');
+    expect([network.safe, await isUp(bridgeName(installationId))]).toEqual([false, false]);
+    broken = false;
+    await network.check();
+    expect([network.safe, await isUp(bridgeName(installationId))]).toEqual([true, true]);
+  } finally {
+    await network.close();
+    await removeNetwork(docker, installationId);
+  }
+});
+
+test('a network that can not be made safe at first is not offered', async () => {
+  const docker = connectDocker(dockerSocketPath(process.env['DOCKER_HOST']));
+  const installationId = randomBytes(6).toString('hex');
+  const refuse = { apply: () => Promise.reject(new Error('no iptables')), findFault: async () => 'none' };
+  const network = new SandboxNetwork(docker, { installationId, resolver: undefined, denyAddresses: [], log }, refuse);
+  await expect(network.prepare()).rejects.toThrow('no iptables');
+  expect(network.safe).toBe(false);
+});
