@@ -33,6 +33,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const hosts = (await hasIPv6Loopback()) ? options.hosts : options.hosts.filter((host) => host !== '::1');
   const state = join(options.dataDir, 'state');
   await mkdir(state, { recursive: true, mode: 0o700 });
+  // Both together in the environment: children that use Miniflare themselves (vitest's workers) inherit them.
+  process.env['GLOVEBOX_WORKERD'] = workerdPath();
   process.env['MINIFLARE_WORKERD_PATH'] = join(projectRoot, 'local/workerd.sh');
   const log = createWriteStream(join(options.dataDir, 'control-plane.log'), { flags: 'a', mode: 0o600 });
   let miniflare: Miniflare | undefined;
@@ -111,7 +113,6 @@ function describeWorker(
     port: 0,
     unsafeDirectSockets: hosts.map((host) => ({ host, port: options.port })),
     resourcePersistencePath: state,
-    unsafeRuntimeEnv: { GLOVEBOX_WORKERD: workerdPath() },
     telemetry: { enabled: false },
     cf: false,
     log: new StreamLog(log),
