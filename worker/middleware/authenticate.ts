@@ -8,8 +8,7 @@ import { isAdminKey } from '../core/keys/is-admin-key.ts';
 const bearer = /^Bearer +(\S+)$/i;
 
 const credentialOf = (c: HonoContext<AppEnv>): string => {
-  const header = c.req.header('authorization');
-  const credential = header === undefined ? c.req.header('x-api-key') : bearer.exec(header)?.[1];
+  const credential = bearer.exec(c.req.header('authorization') ?? '')?.[1] ?? c.req.header('x-api-key');
   if (credential === undefined || credential === '') {
     throw new ServiceError(
       'unauthenticated',
