@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import Docker from 'dockerode';
+import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { findFreePort } from '../../local/redis.ts';
 
@@ -96,6 +97,27 @@ async function findRemains(): Promise<string[]> {
   return remains;
 }
 
+/** The stopped installation's R2, which no route of the API reaches yet. */
+async function withArtifacts<T>(
+  work: (bucket: Awaited<ReturnType<Miniflare['getR2Bucket']>>) => Promise<T>,
+): Promise<T> {
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      modules: true,
+      script: 'export default {}',
+      compatibilityDate: '2026-10-01',
+      r2Buckets: { ARTIFACTS: 'glovebox-artifacts' },
+      resourcePersistencePath: join(dataDir, 'state'),
+      telemetry: { enabled: false },
+    }),
+  );
+  try {
+    return await work(await miniflare.getR2Bucket('ARTIFACTS'));
+  } finally {
+    await miniflare.dispose();
+  }
+}
+
 /** With `group` as a terminal does at Ctrl-C: npm and all that it runs get the signal. */
 async function stopBy(started: Started, signal: NodeJS.Signals, group = false): Promise<void> {
   const deadline = new Promise<never>((_resolve, reject) => {
@@ -131,6 +153,8 @@ test(
     await stopBy(first, 'SIGTERM');
     expect(await findRemains()).toEqual([]);
 
+    await withArtifacts(async (bucket) => void (await bucket.put('kept', 'bytes')));
+
     const key = (await readEnv())['GLOVEBOX_API_KEY'];
     const again = await npmStart();
     try {
@@ -140,5 +164,6 @@ test(
       await stopBy(again, 'SIGINT', true);
     }
     expect(await findRemains()).toEqual([]);
+    expect(await withArtifacts(async (bucket) => (await bucket.get('kept'))?.text())).toBe('bytes');
   },
 );
