@@ -16,13 +16,14 @@ import type { ReadHead, WriteResult } from '../protocol/files.ts';
 import { fileOperations, readHead, writeResult } from '../protocol/files.ts';
 import type { Attachment, ProcessInfo, ProcessSpec, SignalName } from '../protocol/process.ts';
 import { ControlConnection, unavailable } from './connection.ts';
-import { ExpectedData, receive, send } from './data.ts';
+import { ExpectedData } from './data.ts';
 import type { Accepted, AgentLog } from './listener.ts';
 import { AgentListener } from './listener.ts';
 import { PendingRequests } from './pending.ts';
 import { HostReaders } from './readers.ts';
 import { nothingShape, processListShape, startedShape } from './replies.ts';
 import type { AgentSession, ProcessSink, ReaderHandle } from './session.ts';
+import { readOver, writeOver } from './transfers.ts';
 import { HostWatches } from './watches.ts';
 
 /** How long a request waits for an agent that is not connected: it redials every 100 ms. */
@@ -30,12 +31,6 @@ const reconnectMs = 2_000;
 const requestMs = 10_000;
 /** Trees are removed and copied whole. */
 const fileMs = 120_000;
-/** A write's body comes at its sender's pace; a stalled or cut one ends sooner. */
-const writeMs = 24 * 3600 * 1000;
-/** From a write's last byte to its answer. */
-const commitMs = 60_000;
-/** Between a data connection's break and the agent's word about it. */
-const refusalMs = 1_000;
 /** A process that does not read its stdin holds a write back this long. */
 const stdinMs = 30_000;
 
@@ -45,9 +40,6 @@ export async function createAgentSession(options: { socketDir: string; log: Agen
   await session.listen();
   return session;
 }
-
-const rejectAfter = (delayMs: number, error: unknown): Promise<never> =>
-  new Promise((_, reject) => void setTimeout(() => reject(error), delayMs));
 
 class HostSession implements AgentSession {
   #connection: ControlConnection | undefined;
@@ -154,43 +146,14 @@ class HostSession implements AgentSession {
   }
 
   async read(request: FileRead, signal: AbortSignal): Promise<{ head: ReadHead; body: AsyncIterable<Uint8Array> }> {
-    const { token, arrival, cancel } = this.#expected.expect();
-    try {
-      const head = await this.#request({ op: 'read', read: request, token }, readHead);
-      return { head, body: receive(await arrival, head.contentBytes, signal) };
-    } catch (error) {
-      cancel();
-      void arrival.then(({ socket }) => socket.destroy()).catch(() => undefined);
-      throw error;
-    }
+    const ask = (token: string): Promise<ReadHead> => this.#request({ op: 'read', read: request, token }, readHead);
+    return await readOver(this.#expected, ask, signal);
   }
 
   async write(request: FileWrite, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<WriteResult> {
-    const { token, arrival, cancel } = this.#expected.expect();
-    const ended = new AbortController();
-    // No deadline of its own: the body may take hours. It is cut when the agent stalls, goes or answers.
-    const result = this.#request({ op: 'write', write: request, token }, writeResult, writeMs);
-    result.then(
-      () => ended.abort(),
-      (error: unknown) => ended.abort(error),
-    );
-    result.catch(cancel);
-    try {
-      const accepted = await Promise.race([arrival, result.then(() => arrival)]);
-      await send(accepted, body, AbortSignal.any([signal, ended.signal]));
-    } catch (error) {
-      cancel();
-      if (signal.aborted) throw error;
-      // Why the agent refused says more than that its connection broke, and may come a moment after that.
-      return await Promise.race([result, rejectAfter(refusalMs, error)]);
-    }
-    const late = AbortSignal.timeout(commitMs);
-    return await Promise.race([
-      result,
-      new Promise<never>((_, reject) => {
-        late.addEventListener('abort', () => reject(unavailable('The sandbox did not answer in time.')));
-      }),
-    ]);
+    const ask = (token: string, timeoutMs: number): Promise<WriteResult> =>
+      this.#request({ op: 'write', write: request, token }, writeResult, timeoutMs);
+    return await writeOver(this.#expected, ask, body, signal);
   }
 
   async watch(

@@ -1,6 +1,6 @@
 import { limits } from '../../protocol/limits.ts';
 import type { ProcessExit, ProcessInfo, ProcessSpec, SignalName } from '../../protocol/process.ts';
-import type { Child, ChildEvents } from './child.ts';
+import type { Child, ChildEvents } from './launch.ts';
 import { noteActivity } from './memory.ts';
 import type { Reader } from './reader.ts';
 import { OutputRing } from './ring.ts';

@@ -1,10 +1,10 @@
 import type { AgentRequest } from '../../protocol/agent.ts';
 import { limits } from '../../protocol/limits.ts';
 import type { Attachment, ProcessInfo, ProcessSpec } from '../../protocol/process.ts';
-import type { Child, ChildEvents, Launch } from './child.ts';
 import { startChild } from './child.ts';
 import { AgentFault, errnoOf } from './fault.ts';
 import { asIdentity, identityOf } from './identity.ts';
+import type { Child, ChildEvents, Launch } from './launch.ts';
 import { noteActivity } from './memory.ts';
 import { ManagedProcess } from './process.ts';
 import type { NotRunnable } from './program.ts';

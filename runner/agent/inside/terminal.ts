@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
-import type { Child, ChildEvents, Launch } from './child.ts';
-import { preferForOom, scriptFile, spawnOptions } from './child.ts';
+import type { Child, ChildEvents, Launch } from './launch.ts';
+import { preferForOom, scriptFile, spawnOptions } from './launch.ts';
 import { AgentFault, errnoOf } from './fault.ts';
 import type { Identity } from './identity.ts';
 import { terminalFlow } from './libc.ts';
