@@ -48,6 +48,7 @@ async function adoptOne(parts: AdoptionParts, row: JournalRow, frozen: boolean):
     else sandbox.deadline = { ...sandbox.deadline, paused: false };
     sandbox.state = 'running';
   }
+  sandbox.oomKills = await parts.engine.oomKills(containerId).catch(() => 0); // its death is about to be reported
   parts.sandboxes.put(sandbox);
   parts.sandboxes.arm(sandbox);
 }
@@ -75,6 +76,7 @@ function restore(parts: AdoptionParts, row: JournalRow, home: Home | undefined):
     openCalls: 0,
     watches: 0,
     oomAtMs: -Infinity,
+    oomKills: 0,
     silentSinceMs: undefined,
   };
 }

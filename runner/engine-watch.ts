@@ -70,9 +70,14 @@ export class EngineWatch {
       return;
     }
     if (event.kind === 'oom') sandbox.oomAtMs = monotonicMs();
-    else if (event.kind === 'exited') this.#end(sandbox, sawOom(sandbox) ? 'oom' : 'failed');
+    else if (event.kind === 'exited') void this.#endDead(sandbox, event.containerId);
     else if (event.kind === 'disk_limit') this.#end(sandbox, 'evicted');
     else event satisfies never;
+  }
+
+  async #endDead(sandbox: Sandbox, containerId: string): Promise<void> {
+    const exit = await this.#parts.engine.findExit(containerId).catch((error: unknown) => this.#report(error));
+    this.#end(sandbox, sawOom(sandbox) || exit?.oomKilled === true ? 'oom' : 'failed');
   }
 
   async #compare(): Promise<void> {

@@ -13,7 +13,7 @@ import { EventQueue, followEngine } from './engine-events.ts';
 import { diagnoseExit } from './exit-diagnosis.ts';
 import { readImageFacts } from './image-facts.ts';
 import { raiseKernelCounters } from './kernel-counters.ts';
-import { MetricsReader } from './metrics.ts';
+import { MetricsReader, readOomKills } from './metrics.ts';
 import { nodeResolver, removeNetwork, SandboxNetwork } from './network.ts';
 import { readNodeFacts, type EngineInfo, type NodeFacts } from './node-facts.ts';
 import { runcRisks } from './runc-probe.ts';
@@ -211,6 +211,10 @@ class DockerEngine implements ContainerEngine {
       // Its files go with it.
       throw new RunnerError('sandbox_not_running', 'The container is gone.', { cause });
     }
+  }
+
+  async oomKills(containerId: string): Promise<number> {
+    return await readOomKills((await this.#containers.get(containerId)).cgroup);
   }
 
   async *events(signal: AbortSignal): AsyncIterable<ContainerEvent> {

@@ -67,6 +67,13 @@ export class MetricsReader {
   }
 }
 
+/** The kernel's own count. */
+export async function readOomKills({ version, memory }: CgroupPaths): Promise<number> {
+  const name = version === 2 ? 'memory.events' : 'memory.oom_control';
+  const found = /^oom_kill (\d+)$/m.exec(await readFile(`${memory}/${name}`, 'utf8'));
+  return Number(found?.[1] ?? 0);
+}
+
 export async function readCpu(paths: CgroupPaths): Promise<CpuUsage> {
   const text = (directory: string, name: string): Promise<string> => readFile(`${directory}/${name}`, 'utf8');
   if (paths.version === 2) {

@@ -20,6 +20,8 @@ export interface ContainerEngine {
   list(): Promise<Container[]>;
   /** From the host's cgroup files and the storage watcher, never from inside. */
   metrics(containerId: string): Promise<SandboxMetrics>;
+  /** How many processes of a running container the kernel has killed for memory so far. Not every engine tells by an event. */
+  oomKills(containerId: string): Promise<number>;
   /** Deaths, oom kills and disk limits passed, as they happen. Ends when aborted; throws if the engine goes away. */
   events(signal: AbortSignal): AsyncIterable<ContainerEvent>;
   /** Stops this process's timers and leaves containers, network and rules in place, for a runner that will adopt them. */

@@ -2,14 +2,13 @@ import { within } from '../clock.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import { AGENT_ANSWER_MS, RunningProcess } from '../sandboxes/running-process.ts';
 import type { LiveSandbox } from '../sandboxes/sandbox.ts';
-import type { SandboxTable } from '../sandboxes/table.ts';
-import type { ExecHandler } from './handler.ts';
+import type { ExecHandler, HandlerContext } from './handler.ts';
 import { agentSilent, surroundingsOf } from './process-start.ts';
 
 /** Also of one that an earlier life of this runner started, and of one that has ended within endedProcessTtlMs. */
 export const attachProcess: ExecHandler<'process.attach'> = async (context, job, sandbox, conversation) => {
   const { session } = sandbox.home;
-  const running = sandbox.processes.get(job.processId) ?? enterFound(context.sandboxes, sandbox, job.processId);
+  const running = sandbox.processes.get(job.processId) ?? enterFound(context, sandbox, job.processId);
   const pid = running.pid ?? (await findPid(sandbox, job.processId));
   if (pid === undefined) {
     running.abandon();
@@ -33,9 +32,9 @@ export const listProcesses: ExecHandler<'process.list'> = async (_context, _job,
 };
 
 /** Its deadline is the agent's to keep: when it began is not known here. */
-function enterFound(sandboxes: SandboxTable, sandbox: LiveSandbox, processId: string): RunningProcess {
+function enterFound(context: HandlerContext, sandbox: LiveSandbox, processId: string): RunningProcess {
   const running = new RunningProcess(processId, undefined, {
-    ...surroundingsOf(sandboxes, sandbox),
+    ...surroundingsOf(context, sandbox),
     onExit: () => sandbox.processes.delete(processId),
   });
   sandbox.processes.set(processId, running);

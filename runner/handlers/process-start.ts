@@ -1,12 +1,12 @@
-import { within } from '../clock.ts';
+import { monotonicMs, within } from '../clock.ts';
+import type { ContainerEngine } from '../engine/port.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { ProcessExit, ProcessSpec } from '../protocol/process.ts';
-import { commandText, type History } from '../sandboxes/history.ts';
+import { commandText } from '../sandboxes/history.ts';
 import { AGENT_ANSWER_MS, RunningProcess } from '../sandboxes/running-process.ts';
 import { sawOom, type LiveSandbox } from '../sandboxes/sandbox.ts';
-import type { SandboxTable } from '../sandboxes/table.ts';
-import type { ExecHandler } from './handler.ts';
+import type { ExecHandler, HandlerContext } from './handler.ts';
 
 export const startProcess: ExecHandler<'process.start'> = async (context, job, sandbox, conversation) => {
   const { spec, attach } = job;
@@ -16,7 +16,7 @@ export const startProcess: ExecHandler<'process.start'> = async (context, job, s
   if (sandbox.processes.size >= limits.processesPerSandbox) {
     throw new RunnerError('too_many_processes', `A sandbox runs at most ${limits.processesPerSandbox} processes.`);
   }
-  const running = enterProcess(context.sandboxes, context.history, sandbox, spec);
+  const running = enterProcess(context, sandbox, spec);
   const reader = attach ? running.reader(conversation, attach) : undefined;
   const { session } = sandbox.home;
   const starting = session.start(spec, attach && reader ? { attach, sink: reader } : running.watcher());
@@ -38,34 +38,39 @@ export const startProcess: ExecHandler<'process.start'> = async (context, job, s
 export const agentSilent = () => new RunnerError('agent_unavailable', 'The sandbox does not answer.');
 
 /** Puts a process into the sandbox's table, from which its end takes it out. */
-function enterProcess(
-  sandboxes: SandboxTable,
-  history: History,
-  sandbox: LiveSandbox,
-  spec: ProcessSpec,
-): RunningProcess {
+function enterProcess(context: HandlerContext, sandbox: LiveSandbox, spec: ProcessSpec): RunningProcess {
   const command = commandText(spec.command);
   const startedAtMs = Date.now();
   const running = new RunningProcess(spec.processId, spec.timeoutMs, {
-    ...surroundingsOf(sandboxes, sandbox),
+    ...surroundingsOf(context, sandbox),
     onExit: (exit) => {
       sandbox.processes.delete(spec.processId);
-      if (running.pid !== undefined) history.add(sandbox.id, record(spec.processId, command, startedAtMs, exit));
+      if (running.pid !== undefined)
+        context.history.add(sandbox.id, record(spec.processId, command, startedAtMs, exit));
     },
   });
   sandbox.processes.set(spec.processId, running);
   return running;
 }
 
-export function surroundingsOf(sandboxes: SandboxTable, sandbox: LiveSandbox) {
+export function surroundingsOf({ sandboxes, engine }: HandlerContext, sandbox: LiveSandbox) {
+  const { session, containerId } = sandbox.home;
   return {
-    session: sandbox.home.session,
-    oomSeen: () => sawOom(sandbox),
+    session,
+    oomKilled: () => findOom(engine, sandbox, containerId),
     onForeground: (change: 1 | -1) => {
       sandbox.openCalls += change;
       sandboxes.touch(sandbox);
     },
   };
+}
+
+/** A count that has grown, or grew a moment ago: one kill for memory often ends several processes. */
+async function findOom(engine: ContainerEngine, sandbox: LiveSandbox, containerId: string): Promise<boolean> {
+  const kills = await engine.oomKills(containerId).catch(() => sandbox.oomKills); // the container is gone: said elsewhere
+  if (kills > sandbox.oomKills) sandbox.oomAtMs = monotonicMs();
+  sandbox.oomKills = kills;
+  return sawOom(sandbox);
 }
 
 function record(processId: string, command: string, startedAtMs: number, exit: ProcessExit) {

@@ -61,6 +61,7 @@ function newSandbox(job: LifecycleWork<'sandbox.create'>): Sandbox {
     openCalls: 0,
     watches: 0,
     oomAtMs: -Infinity,
+    oomKills: 0,
     silentSinceMs: undefined,
   };
 }

@@ -46,6 +46,7 @@ function tombstone(kill: Kill): Sandbox {
     openCalls: 0,
     watches: 0,
     oomAtMs: -Infinity,
+    oomKills: 0,
     silentSinceMs: undefined,
   };
 }

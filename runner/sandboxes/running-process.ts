@@ -10,15 +10,13 @@ import { ProcessReader, type ReaderOwner } from './process-reader.ts';
 export const AGENT_ANSWER_MS = 10_000;
 /** After the agent is lost, how long to wait for the engine to say why. */
 const LOST_REASON_MS = 3_000;
-/** The engine's word of an out-of-memory kill may come a little after the agent's word of the exit. */
-const OOM_WORD_MS = 250;
 
 const WATCH_ONLY: Attachment = { fromOffset: 0, creditBytes: 0, foreground: false, output: false };
 
 export interface ProcessSurroundings {
   session: AgentSession;
-  /** Whether the engine has reported an out-of-memory kill in this container within the last two seconds. */
-  oomSeen(): boolean;
+  /** Whether the kernel has just killed something in this container for memory. Never rejects. */
+  oomKilled(): Promise<boolean>;
   onExit(exit: ProcessExit): void;
   onForeground(change: 1 | -1): void;
 }
@@ -77,11 +75,9 @@ export class RunningProcess implements ReaderOwner {
 
   exited(exit: ProcessExit, outputBytes: number): void {
     if (this.#over) return;
+    // Who sent a SIGKILL only the host can say: the sandbox's word is not taken for it.
     if (exit.reason !== 'signalled' || exit.signal !== 'SIGKILL') return this.#finish(exit, outputBytes);
-    if (this.#around.oomSeen()) return this.#finish({ ...exit, reason: 'oom' }, outputBytes);
-    setTimeout(() => {
-      this.#finish(this.#around.oomSeen() ? { ...exit, reason: 'oom' } : exit, outputBytes);
-    }, OOM_WORD_MS);
+    void this.#around.oomKilled().then((oom) => this.#finish(oom ? { ...exit, reason: 'oom' } : exit, outputBytes));
   }
 
   lost(): void {

@@ -4,7 +4,7 @@ import type { EndReason } from '../protocol/node-report.ts';
 import type { Deadline } from './deadline.ts';
 import type { RunningProcess } from './running-process.ts';
 
-/** The engine's word of an oom kill explains a SIGKILL within this. */
+/** An oom kill explains a SIGKILL within this. */
 const OOM_WINDOW_MS = 2_000;
 
 /** Where a sandbox lives. */
@@ -34,7 +34,9 @@ export interface Sandbox {
   /** Open foreground readers and file transfers: while there are any, an idle-mode sandbox is active. */
   openCalls: number;
   watches: number;
+  /** When the host last saw an oom kill in it, and how many it had counted by then. */
   oomAtMs: number;
+  oomKills: number;
   /** Since when the agent has had no connection. */
   silentSinceMs: number | undefined;
 }

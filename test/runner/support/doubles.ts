@@ -49,6 +49,9 @@ export class EngineDouble implements ContainerEngine {
   async metrics(): Promise<never> {
     throw new RunnerError('engine_failed', 'not here');
   }
+  async oomKills() {
+    return 0;
+  }
   async *events(signal: AbortSignal): AsyncIterable<ContainerEvent> {
     signal.addEventListener('abort', () => this.#wake());
     while (!signal.aborted) {
