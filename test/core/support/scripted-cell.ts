@@ -1,0 +1,98 @@
+import { openCell, openDirectory } from '../../../db/client.ts';
+import type { Tenant } from '../../../db/directory.ts';
+import { newOperationId } from '../../../worker/core/ids.ts';
+import { Keyring } from '../../../worker/core/keys/keyring.ts';
+import type { Broker, Context, Fleet } from '../../../worker/core/ports.ts';
+import { TemplateCatalog } from '../../../worker/core/templates/template-catalog.ts';
+import { SqliteD1 } from './sqlite-d1.ts';
+
+export interface Delivery {
+  name: string;
+  runnerId: string;
+  sandboxId: string;
+  epoch: number;
+  revision: number;
+}
+
+interface Script {
+  /** What the runner does with a job; throws what the Broker would. Absent: what was asked. */
+  runner?: (delivery: Delivery) => Promise<void> | void;
+  /** Runners in the order in which Fleet offers them; the refused ones are left out. */
+  runners?: readonly string[];
+  networks?: ('on' | 'off')[];
+}
+
+const done = {
+  'sandbox.create': 'running',
+  'sandbox.kill': 'ended',
+  'sandbox.pause': 'paused',
+  'sandbox.resume': 'running',
+  'sandbox.deadline': 'running',
+} as const;
+
+/**
+ * The verbs' world with a real database and a runner that follows a script: for what a single machine's installation cannot show, a
+ * second candidate and failures at a chosen moment.
+ */
+export const scriptedCell = (script: Script = {}) => {
+  const deliveries: Delivery[] = [];
+  const released: string[] = [];
+  const afterwards: Promise<unknown>[] = [];
+  const runners = script.runners ?? ['1111111111111111'];
+  const networks = script.networks ?? ['on', 'off'];
+
+  const lifecycle: Broker['lifecycle'] = async (name, runnerId, data) => {
+    const { sandboxId, epoch, revision } = data;
+    const delivery = { name, runnerId, sandboxId, epoch, revision };
+    deliveries.push(delivery);
+    await script.runner?.(delivery);
+    return { state: done[name], expiresAtMs: Date.now() + 60_000 };
+  };
+  const fleet: Fleet = {
+    place: async (_sandboxId, { exclude, network }) => {
+      const runnerId = runners.find((candidate) => !exclude.includes(candidate));
+      return runnerId === undefined || !networks.includes(network) ? null : { runnerId };
+    },
+    release: async (sandboxId) => void released.push(sandboxId),
+    summary: async () => ({ online: runners.length, unreachable: 0, networks, warm: 0 }),
+  };
+  const tenant: Tenant = {
+    id: 'ten_test',
+    name: 'test',
+    createdAtMs: 0,
+    suspendedAtMs: null,
+    maxSandboxes: 10,
+    maxCpus: 20,
+    maxMemoryMiB: 8192,
+    maxTtlSeconds: 3600,
+    requestsPerSecond: 1000,
+  };
+  const context: Context = {
+    directory: openDirectory(new SqliteD1('directory') as unknown as Parameters<typeof openDirectory>[0]),
+    cell: openCell(new SqliteD1('cell') as unknown as Parameters<typeof openCell>[0]),
+    broker: { lifecycle, setRoute: async () => undefined } as Partial<Broker> as Broker,
+    fleet,
+    keyring: new Keyring('pepper'),
+    templates: new TemplateCatalog(),
+    cellId: '00',
+    now: () => Date.now(),
+    requestId: newOperationId(),
+    signal: new AbortController().signal,
+    after: (work) => void afterwards.push(work.catch(() => undefined)),
+    log: () => undefined,
+    actor: { tenant, keyId: 'key_test', scopes: ['read', 'write'], keyExpiresAtMs: null },
+  };
+  return { context, deliveries, released, settled: () => Promise.all(afterwards) };
+};
+
+export const createInput = {
+  template: 'base',
+  timeoutSeconds: 60,
+  timeoutMode: 'fixed',
+  metadata: {},
+  env: { SECRET: 'value' },
+  cpus: 1,
+  memoryMiB: 128,
+  network: undefined,
+  idempotencyKey: undefined,
+} as const;
