@@ -37,8 +37,9 @@ export class PrivateEngine {
     return engine;
   }
 
-  /** With live restore, containers outlive the engine; without, a stop takes them along. */
+  /** With live restore, containers outlive the engine; without, a stop takes them along. One that runs is left as it is. */
   async launch({ liveRestore }: { liveRestore: boolean }): Promise<void> {
+    if (this.#process) return;
     const at = (name: string) => join(this.#folder, name);
     const log = openSync(at('log'), 'a');
     const child = spawn(
