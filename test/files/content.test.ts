@@ -52,30 +52,36 @@ describe('a file written', () => {
     expect(await put('/root/owned', '&user=root')).toMatchObject({ entry: { owner: 'root', mode: '0644' } });
   });
 
-  test('replaces another file; a cut upload leaves the old one, and nothing beside it', async () => {
-    await sandbox.writeFile('/tmp/cut/target', 'old');
-    await sandbox.writeFile('/tmp/cut/target', 'new');
-    const { hostname, port } = new URL(installation().url);
-    await new Promise<void>((resolve) => {
-      const upload = request({
-        hostname,
-        port,
-        method: 'PUT',
-        path: `/v1/sandboxes/${sandbox.id}/files/content?path=/tmp/cut/target`,
-        headers: { authorization: `Bearer ${sandbox.tenant.key}`, 'content-length': 10_000_000 },
+  test.each([
+    ['with a length', { 'content-length': 10_000_000 }],
+    ['chunked', { 'transfer-encoding': 'chunked' }],
+  ])(
+    'replaces another file; an upload %s that is cut leaves the old one, and nothing beside it',
+    async (_name, framing) => {
+      await sandbox.writeFile('/tmp/cut/target', 'old');
+      await sandbox.writeFile('/tmp/cut/target', 'new');
+      const { hostname, port } = new URL(installation().url);
+      await new Promise<void>((resolve) => {
+        const upload = request({
+          hostname,
+          port,
+          method: 'PUT',
+          path: `/v1/sandboxes/${sandbox.id}/files/content?path=/tmp/cut/target`,
+          headers: { authorization: `Bearer ${sandbox.tenant.key}`, ...framing },
+        });
+        upload.on('error', () => resolve());
+        upload.write(Buffer.alloc(2_000_000), () => upload.destroy());
+        upload.on('close', () => resolve());
       });
-      upload.on('error', () => resolve());
-      upload.write(Buffer.alloc(2_000_000), () => upload.destroy());
-      upload.on('close', () => resolve());
-    });
-    expect(await sandbox.output('cat /tmp/cut/target')).toBe('new');
-    await waitFor(
-      'the temporary file to be gone',
-      async () => (await sandbox.output('ls -A /tmp/cut')) === 'target\n',
-      10_000,
-      100,
-    );
-  });
+      await waitFor(
+        'the temporary file to be gone',
+        async () => (await sandbox.output('ls -A /tmp/cut')) === 'target\n',
+        20_000,
+        100,
+      );
+      expect(await sandbox.output('cat /tmp/cut/target')).toBe('new');
+    },
+  );
 
   test('that is there is read by 50 clients at once, each whole', async () => {
     const bytes = randomBytes(600_000);

@@ -12,7 +12,7 @@ import type { ReadAnswer } from '../durable/broker/file-read.ts';
 import type { Outcome } from '../durable/broker/outcome.ts';
 import type { Env } from '../env.ts';
 import { askOnce, askTwice, type Brokers } from './broker-stub.ts';
-import { newTransferId, receiveTransfer, sendTransfer, transferStub } from './transfers.ts';
+import { newTransferId, receiveTransfer, sendTransfer, transferStub, type Outgoing } from './transfers.ts';
 
 type Body = ReadableStream<Uint8Array>;
 
@@ -46,23 +46,25 @@ export class FileBytes {
   /** The target is replaced when all has come, else left as it was. */
   async write(ref: SandboxRef, write: FileWrite, body: Body | null, contentBytes: number | null): Promise<WriteResult> {
     const content = body ?? emptyBody();
-    if (contentBytes !== null && contentBytes > limits.inlineBytes)
-      return this.#transfer(ref, write, content, contentBytes);
+    if (contentBytes !== null && contentBytes > limits.inlineBytes) {
+      return this.#transfer(ref, write, { body: content, contentBytes });
+    }
     const start = await readStart(content);
-    if (!start.whole) return this.#transfer(ref, write, rejoin(start.bytes, content), contentBytes);
+    if (!start.whole) return this.#transfer(ref, write, { start: start.bytes, body: content, contentBytes: null });
     if (contentBytes !== null && start.bytes.byteLength !== contentBytes) {
       throw new ServiceError('invalid_argument', 'The body is not as long as it was said to be.');
     }
     return this.#deliver(ref, write, toBase64(start.bytes), null);
   }
 
-  async #transfer(ref: SandboxRef, write: FileWrite, body: Body, contentBytes: number | null): Promise<WriteResult> {
+  async #transfer(ref: SandboxRef, write: FileWrite, outgoing: Omit<Outgoing, 'signal'>): Promise<WriteResult> {
     const runnerId = await askTwice(
       () => this.#brokers.ofSandbox(ref.sandboxId).locate(ref) as Promise<Outcome<string>>,
     );
     const id = newTransferId();
     const abandoned = new AbortController();
-    const sent = sendTransfer(transferStub(this.#env, id), 'client', runnerId, body, contentBytes, abandoned.signal);
+    const stub = transferStub(this.#env, id);
+    const sent = sendTransfer(stub, 'client', runnerId, { ...outgoing, signal: abandoned.signal });
     // How it went is the runner's to say: it has the bytes or it hasn't.
     sent.catch(() => undefined);
     try {
@@ -101,20 +103,6 @@ const readStart = async (body: Body): Promise<{ bytes: Uint8Array; whole: boolea
   }
   reader.releaseLock();
   return { bytes: new Uint8Array(await new Blob(parts).arrayBuffer()), whole };
-};
-
-/** What was read already and then the rest, which the runtime moves by itself. A failure of either end becomes the other's. */
-const rejoin = (start: Uint8Array, rest: Body): Body => {
-  const { readable, writable } = new IdentityTransformStream();
-  const forward = async () => {
-    const writer = writable.getWriter();
-    await writer.write(start);
-    writer.releaseLock();
-    await rest.pipeTo(writable);
-  };
-  // Its failure is the readable's.
-  forward().catch(() => undefined);
-  return readable;
 };
 
 const emptyBody = (): Body => new Blob([]).stream();

@@ -14,6 +14,14 @@ const addressOf = (side: 'client' | 'runner', runnerId: string): string => `http
 export const receiveTransfer = (stub: TransferStub, side: 'client' | 'runner', runnerId: string): Promise<Response> =>
   stub.fetch(addressOf(side, runnerId));
 
+export interface Outgoing {
+  /** What was read of the body already. */
+  start?: Uint8Array;
+  body: ReadableStream<Uint8Array>;
+  contentBytes: number | null;
+  signal: AbortSignal;
+}
+
 /**
  * Sends a body there; answers when the other side has taken all of it. On its way between isolates a stream that was cut just ends, so
  * the end has to be vouched for: by the length where it is known, else by a second word after the last byte.
@@ -22,17 +30,23 @@ export const sendTransfer = async (
   stub: TransferStub,
   side: 'client' | 'runner',
   runnerId: string,
-  body: ReadableStream<Uint8Array>,
-  contentBytes: number | null,
-  signal: AbortSignal,
+  { start, body, contentBytes, signal }: Outgoing,
 ): Promise<Response> => {
   const address = addressOf(side, runnerId);
-  if (contentBytes !== null) {
+  if (contentBytes !== null && !start) {
     return stub.fetch(address, { method: 'PUT', body, signal, headers: { [CONTENT_BYTES]: String(contentBytes) } });
   }
   const { readable, writable } = new IdentityTransformStream();
   const answer = stub.fetch(address, { method: 'PUT', body: readable, signal });
-  const vouched = body.pipeTo(writable).then(() => stub.fetch(address, { method: 'POST', signal }));
-  const [response] = await Promise.all([answer, vouched]);
+  const pass = async () => {
+    if (start) {
+      const writer = writable.getWriter();
+      await writer.write(start);
+      writer.releaseLock();
+    }
+    await body.pipeTo(writable);
+    await stub.fetch(address, { method: 'POST', signal });
+  };
+  const [response] = await Promise.all([answer, pass()]);
   return response;
 };
