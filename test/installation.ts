@@ -45,7 +45,9 @@ const requestJson = async <T>(
   const text = await response.text();
   const expected = status ?? 200;
   if (response.status !== expected) {
-    throw new Error(`${rest.method ?? 'GET'} ${path}: ${response.status}, expected ${expected}: ${text.slice(0, 2000)}`);
+    throw new Error(
+      `${rest.method ?? 'GET'} ${path}: ${response.status}, expected ${expected}: ${text.slice(0, 2000)}`,
+    );
   }
   return (text === '' ? {} : JSON.parse(text)) as T;
 };
@@ -79,7 +81,9 @@ export const createTenant = async (
     cleanUp: async () => {
       const { sandboxes } = await json<{ sandboxes: { id: string; state: string }[] }>('/v1/sandboxes?limit=100');
       const live = sandboxes.filter((sandbox) => sandbox.state !== 'ended');
-      await Promise.all(live.map((sandbox) => request(address, key, `/v1/sandboxes/${sandbox.id}`, { method: 'DELETE' })));
+      await Promise.all(
+        live.map((sandbox) => request(address, key, `/v1/sandboxes/${sandbox.id}`, { method: 'DELETE' })),
+      );
     },
   };
 };
