@@ -142,5 +142,3 @@ export type JobName = keyof typeof jobCatalog;
 export type JobData<N extends JobName> = z.infer<(typeof jobCatalog)[N]['data']>;
 export type ExecJobName = { [N in JobName]: (typeof jobCatalog)[N]['queue'] extends 'exec' ? N : never }[JobName];
 export type LifecycleJobName = Exclude<JobName, ExecJobName>;
-
-export const jobNames = Object.keys(jobCatalog) as JobName[];
