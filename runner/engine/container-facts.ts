@@ -34,6 +34,11 @@ export class ContainerFactsCache {
     return facts;
   }
 
+  /** All that were asked for and are not forgotten. */
+  known(): Iterable<ContainerFacts> {
+    return this.#known.values();
+  }
+
   forget(containerId: string): void {
     this.#known.delete(containerId);
   }

@@ -37,7 +37,7 @@ const capabilities = {
 /** Only with sudo, which refuses to go on when it can't write its audit record. */
 const sudoCapabilities = { AUDIT_WRITE: 'sudo and su write an audit record' } as const;
 
-export const pidsLimit = 512;
+const pidsLimit = 512;
 /** Under the engine's own hard limit wherever we looked; enough for 10,000 connections. */
 const openFilesLimit = 16_384;
 const sharedMemoryBytes = 64 * 1024 * 1024;
@@ -116,6 +116,7 @@ export function containerSpec(context: SpecContext, image: ImageFacts, request: 
       LogConfig: { Type: 'none', Config: {} },
       RestartPolicy: { Name: 'no' },
       Init: false,
+      Runtime: 'runc',
     },
   };
 }

@@ -30,7 +30,7 @@ interface Watched {
   reported: boolean;
 }
 
-export interface DiskWatcherOptions {
+interface DiskWatcherOptions {
   /** On the file system that holds the containers' layers. */
   dataRoot: string;
   /** Running containers of this installation. */
@@ -44,6 +44,7 @@ export class DiskWatcher {
   readonly #watched = new Map<string, Watched>();
   #timer: NodeJS.Timeout | undefined;
   #pass: Promise<void> | undefined;
+  #failing = false;
   #last = { bytes: 0, inodes: 0, atMs: Number.NEGATIVE_INFINITY };
 
   constructor(options: DiskWatcherOptions) {
@@ -68,11 +69,20 @@ export class DiskWatcher {
 
   async #tick(): Promise<void> {
     if (this.#pass !== undefined) return;
-    this.#pass = this.#passIfGrown().catch((cause: unknown) => {
-      this.#options.log.warn('disk_not_measured', { error: asError(cause) });
-    });
+    this.#pass = this.#tryPass();
     await this.#pass;
     this.#pass = undefined;
+  }
+
+  async #tryPass(): Promise<void> {
+    try {
+      await this.#passIfGrown();
+      this.#failing = false;
+    } catch (cause) {
+      // Once an outage, not once a second.
+      if (!this.#failing) this.#options.log.warn('disk_not_measured', { error: asError(cause) });
+      this.#failing = true;
+    }
   }
 
   async #passIfGrown(): Promise<void> {

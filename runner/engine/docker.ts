@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { AgentFolder } from '../agent/bundle.ts';
 import type { Logger } from '../log.ts';
 import { RunnerError } from '../protocol/errors.ts';
@@ -14,8 +13,10 @@ import { diagnoseExit } from './exit-diagnosis.ts';
 import { readImageFacts } from './image-facts.ts';
 import { raiseKernelCounters } from './kernel-counters.ts';
 import { MetricsReader, readOomKills } from './metrics.ts';
+import { OomWatcher } from './oom-watcher.ts';
 import { nodeResolver, removeNetwork, SandboxNetwork } from './network.ts';
 import { readNodeFacts, type EngineInfo, type NodeFacts } from './node-facts.ts';
+import { removeContainer } from './removal.ts';
 import { runcRisks } from './runc-probe.ts';
 import type {
   Container,
@@ -40,9 +41,6 @@ export interface DockerEngineOptions {
   log: Logger;
 }
 
-const removeTimeoutMs = 30_000;
-const removePollMs = 50;
-
 /** The engine on this machine. Call prepare() first; close() or dispose() at the end. */
 export function createDockerEngine(options: DockerEngineOptions): ContainerEngine {
   if (!/^[0-9a-f]{12}$/.test(options.installationId)) throw new Error('installationId must be 12 lowercase hex digits');
@@ -65,6 +63,7 @@ class DockerEngine implements ContainerEngine {
 
   readonly #readers = new Set<EventQueue>();
   readonly #containers: ContainerFactsCache;
+  readonly #oomWatcher: OomWatcher;
   readonly #metrics = new MetricsReader();
   #state: EngineState | undefined;
 
@@ -73,6 +72,10 @@ class DockerEngine implements ContainerEngine {
     this.#docker = connectDocker(options.socketPath);
     this.#eventSource = connectDockerForEvents(options.socketPath);
     this.#containers = new ContainerFactsCache(this.#docker);
+    this.#oomWatcher = new OomWatcher(
+      () => this.#containers.known(),
+      (containerId) => this.#publish({ kind: 'oom', containerId }),
+    );
   }
 
   async prepare(): Promise<EngineReport> {
@@ -85,6 +88,7 @@ class DockerEngine implements ContainerEngine {
       notes.push(`Sandboxes have no network here: the deny rules could not be put in place (${engineMessage(cause)}).`);
     });
     watcher.start();
+    this.#oomWatcher.start();
     const { networks } = this;
     const { engine, cgroupVersion, userNamespaces, diskLimit } = facts;
     return { engine, runtime: 'runc', cgroupVersion, networks, userNamespaces, diskLimit, notes };
@@ -152,6 +156,8 @@ class DockerEngine implements ContainerEngine {
       signal.throwIfAborted();
       await container.start();
       signal.throwIfAborted();
+      // For the watchers, and not waited for: it asks the engine once more.
+      void this.#containers.get(container.id).catch(() => undefined);
       return { id: container.id, slot: request.slot, state: 'running', imageEnv: image.env };
     } catch (cause) {
       await this.remove(container.id);
@@ -234,6 +240,7 @@ class DockerEngine implements ContainerEngine {
   }
 
   async close(): Promise<void> {
+    this.#oomWatcher.close();
     await this.#state?.watcher.close();
     await this.#state?.network.close();
   }
@@ -256,27 +263,6 @@ class DockerEngine implements ContainerEngine {
   }
 }
 
-/** Kills and removes it with its writable layer and volumes; resolves once it is gone. */
-async function removeContainer(docker: DockerClient, containerId: string): Promise<void> {
-  const deadline = performance.now() + removeTimeoutMs;
-  const container = docker.getContainer(containerId);
-  for (;;) {
-    const failure = await container.remove({ force: true, v: true }).then(
-      () => undefined,
-      (error: unknown) => error,
-    );
-    if (failure === undefined || engineStatus(failure) === 404) return;
-    // 409: another removal is under way. 500: a mount is still busy. Both pass by themselves.
-    const passing = engineStatus(failure) === 409 || engineStatus(failure) === 500;
-    if (!passing || performance.now() > deadline) {
-      throw new RunnerError('engine_failed', 'The container engine could not remove a container.', {
-        cause: failure,
-      });
-    }
-    await delay(removePollMs);
-  }
-}
-
 function containerState(state: string): Container['state'] {
   return state === 'running' || state === 'paused' ? state : 'exited';
 }
@@ -290,15 +276,4 @@ function startFailure(cause: unknown): RunnerError {
   const unsupported = diagnoseExit({ exitCode: 0, oomKilled: false, startError: engineMessage(cause) });
   if (unsupported !== null) return new RunnerError('image_unsupported', unsupported, { cause });
   return new RunnerError('engine_failed', 'The container engine could not start a container.', { cause });
-}
-
-/**
- * Removes all that an installation has left on an engine: containers, network, firewall chains. Fine when there is nothing;
- * nothing of another installation is touched.
- */
-export async function removeInstallation(socketPath: string, installationId: string): Promise<void> {
-  const docker = connectDocker(socketPath);
-  const filters = { label: [`${installationLabel}=${installationId}`] };
-  for (const { Id } of await docker.listContainers({ all: true, filters })) await removeContainer(docker, Id);
-  await removeNetwork(docker, installationId);
 }

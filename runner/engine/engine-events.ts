@@ -55,7 +55,7 @@ export async function followEngine(
 ): Promise<void> {
   const stream = await docker.getEvents({
     abortSignal: signal,
-    filters: { type: ['container'], event: ['die', 'oom'], label: [`${installationLabel}=${installationId}`] },
+    filters: { type: ['container'], event: ['die'], label: [`${installationLabel}=${installationId}`] },
   });
   const gone = (cause?: unknown): void => {
     if (!signal.aborted)
@@ -83,7 +83,6 @@ export function parseEngineEvent(line: string): ContainerEvent | undefined {
   const event = JSON.parse(line) as { Action?: string; Actor?: { ID?: string; Attributes?: Record<string, string> } };
   const containerId = event.Actor?.ID;
   if (containerId === undefined) return undefined;
-  if (event.Action === 'oom') return { kind: 'oom', containerId };
   if (event.Action !== 'die') return undefined;
   return { kind: 'exited', containerId, exitCode: Number(event.Actor?.Attributes?.['exitCode'] ?? -1) };
 }

@@ -19,7 +19,7 @@ export function diagnoseExit(exit: { exitCode: number; oomKilled: boolean; start
 }
 
 /** What the engine answers to a start whose first program can't be executed. */
-export function isStartFailure(message: string): boolean {
+function isStartFailure(message: string): boolean {
   return /exec format error|no such file or directory": unknown|executable file not found|exec .*: no such file or directory/i.test(
     message,
   );

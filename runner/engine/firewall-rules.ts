@@ -10,7 +10,7 @@ export interface FirewallPlan {
   deny: DenyAddress[];
 }
 
-export interface DenyAddress {
+interface DenyAddress {
   cidr: string;
   port: number | undefined;
 }
@@ -21,7 +21,7 @@ export type Family = 'ipv4' | 'ipv6';
  * `filter` answers with an error, so that a client fails at once. `security` is passed after it and drops: the engine and
  * the usual firewall front ends never write there, so a flushed, reordered or outranked filter table leaves the rules in force.
  */
-export const tables = ['filter', 'security'] as const;
+const tables = ['filter', 'security'] as const;
 type Table = (typeof tables)[number];
 
 /** Private, shared, loopback, link-local (metadata services). IPv6 is denied as a whole: the bridge has none. */
@@ -35,12 +35,12 @@ export const deniedNetworks = [
 ] as const;
 
 /** Connections of one sandbox that the node's tracking table holds at a time; more are refused. */
-export const connectionsPerSandbox = 4096;
+const connectionsPerSandbox = 4096;
 
 /** A reset for TCP: the kernel sends only one ICMP error a second to a host, and a client that gets none waits. */
 const refusals = ['-p tcp -m tcp -j REJECT --reject-with tcp-reset', '-j REJECT'];
 
-export const chainPrefix = (installationId: string): string => `GBX-${installationId}-`;
+const chainPrefix = (installationId: string): string => `GBX-${installationId}-`;
 
 const chainNames = (installationId: string) => {
   const prefix = chainPrefix(installationId);

@@ -1,21 +1,28 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { applyScript, findFault, removeScript, type Family, type FirewallPlan } from './firewall-rules.ts';
 
 const commandTimeoutMs = 10_000;
 const savedBytesMax = 32 * 1024 * 1024;
 /** Seconds that a restore waits for another program's lock on the tables. */
 const lockWaitSeconds = 5;
+const applyAttempts = 10;
+const applyPauseMs = 100;
 const families: readonly Family[] = ['ipv4', 'ipv6'];
 const programs = { ipv4: 'iptables', ipv6: 'ip6tables' } as const;
 
 /** Puts the rules in place, or back in place, and reads them back. Throws when they did not come to be. */
 export async function applyFirewall(plan: FirewallPlan): Promise<void> {
-  for (const family of families) {
-    await restore(family, applyScript(plan, family, await save(family)));
+  let fault: string | undefined;
+  // The engine and other installations write to the same tables, so what was put on top may not be there a moment later.
+  for (let attempt = 0; attempt < applyAttempts; attempt++) {
+    for (const family of families) await restore(family, applyScript(plan, family, await save(family)));
+    fault = await findFirewallFault(plan);
+    if (fault === undefined) return;
+    await delay(applyPauseMs * Math.random());
   }
-  const fault = await findFirewallFault(plan);
-  if (fault !== undefined) throw new Error(`the firewall rules did not hold: ${fault}`);
+  throw new Error(`the firewall rules did not hold: ${fault}`);
 }
 
 /** Why the rules are not in force; undefined when they are. Throws when they can't be read. */

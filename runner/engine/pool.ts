@@ -15,7 +15,7 @@ const missedSweepsMax = 2;
 const backoffFirstMs = 1_000;
 const backoffMaxMs = 60_000;
 
-export interface PoolTarget {
+interface PoolTarget {
   template: string;
   image: string;
   network: 'on' | 'off';
@@ -23,7 +23,7 @@ export interface PoolTarget {
 }
 
 /** A started container that nobody has used, its agent connected. */
-export interface WarmContainer {
+interface WarmContainer {
   containerId: string;
   slot: string;
   session: AgentSession;
@@ -31,7 +31,7 @@ export interface WarmContainer {
   imageEnv: Record<string, string>;
 }
 
-export interface PoolStats {
+interface PoolStats {
   template: string;
   image: string;
   network: 'on' | 'off';

@@ -55,7 +55,7 @@ describe('why a container ended', () => {
 });
 
 describe('events', () => {
-  test('deaths carry the exit code, ooms their container; other lines are passed over', () => {
+  test('deaths carry the exit code; other lines are passed over', () => {
     const line = (Action: string, Attributes = {}): string =>
       JSON.stringify({ Action, Actor: { ID: 'c1', Attributes } });
     expect(parseEngineEvent(line('die', { exitCode: '137' }))).toEqual({
@@ -63,7 +63,6 @@ describe('events', () => {
       containerId: 'c1',
       exitCode: 137,
     });
-    expect(parseEngineEvent(line('oom'))).toEqual({ kind: 'oom', containerId: 'c1' });
     expect(parseEngineEvent(line('start'))).toBeUndefined();
     expect(parseEngineEvent('')).toBeUndefined();
   });
