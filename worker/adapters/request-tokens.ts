@@ -1,4 +1,5 @@
-import type { Brokers } from './broker-stub.ts';
+/** Asks a shard for up to `wanted` tokens of the key's bucket. */
+type TakeFromShard = (shard: number, keyId: string, perSecond: number, wanted: number) => Promise<number>;
 
 /** An isolate takes as many requests of a key at once as it will have used up in about this time. */
 const SLICE_SECONDS = 0.2;
@@ -15,11 +16,13 @@ interface Slice {
 
 /** Requests that this isolate may still let through, by key; fetched in slices from the key's shard. */
 export class RequestTokens {
-  readonly #brokers: Brokers;
+  readonly #takeFromShard: TakeFromShard;
   readonly #slices = new Map<string, Slice>();
+  /** Keys of which a slice is on its way, since when: a request that was cut off doesn't come back to say that it is over. */
+  readonly #fetching = new Map<string, number>();
 
-  constructor(brokers: Brokers) {
-    this.#brokers = brokers;
+  constructor(takeFromShard: TakeFromShard) {
+    this.#takeFromShard = takeFromShard;
   }
 
   async take(keyId: string, perSecond: number): Promise<boolean> {
@@ -31,22 +34,24 @@ export class RequestTokens {
       if (slice.tokens === 0) this.#slices.delete(keyId);
       return true;
     }
-    const wanted = Math.max(Math.ceil(perSecond * SLICE_SECONDS), 1);
-    const taken = await this.#brokers.at(shardOfKey(keyId)).takeRequests(keyId, perSecond, wanted);
-    if (taken !== 1)
-      this.#keep(
-        keyId,
-        taken > 0 ? { tokens: taken - 1, untilMs: nowMs + SLICE_MS } : { tokens: 0, untilMs: nowMs + EMPTY_MS },
-      );
-    return taken > 0;
+    // Who comes while a slice is on its way asks for itself alone: many slices at once would empty the bucket. (The other
+    // request's promise can't be waited for: it belongs to that request.)
+    if (nowMs - (this.#fetching.get(keyId) ?? 0) < SLICE_MS) return (await this.#fetch(keyId, perSecond, 1)) > 0;
+    this.#fetching.set(keyId, nowMs);
+    try {
+      const taken = await this.#fetch(keyId, perSecond, Math.max(Math.ceil(perSecond * SLICE_SECONDS), 1));
+      const untilMs = Date.now() + (taken > 0 ? SLICE_MS : EMPTY_MS);
+      if (this.#slices.size >= KEYS) this.#slices.clear();
+      if (taken === 1) this.#slices.delete(keyId);
+      else this.#slices.set(keyId, { tokens: Math.max(taken - 1, 0), untilMs });
+      return taken > 0;
+    } finally {
+      this.#fetching.delete(keyId);
+    }
   }
 
-  /** Several requests may have fetched at once: what they got adds up. */
-  #keep(keyId: string, slice: Slice): void {
-    const held = this.#slices.get(keyId);
-    if (this.#slices.size >= KEYS) this.#slices.clear();
-    const tokens = slice.tokens + (held && held.untilMs > Date.now() ? held.tokens : 0);
-    this.#slices.set(keyId, { tokens, untilMs: slice.untilMs });
+  #fetch(keyId: string, perSecond: number, wanted: number): Promise<number> {
+    return this.#takeFromShard(shardOfKey(keyId), keyId, perSecond, wanted);
   }
 }
 

@@ -47,6 +47,10 @@ export const sendTransfer = async (
     await body.pipeTo(writable);
     await stub.fetch(address, { method: 'POST', signal });
   };
-  const [response] = await Promise.all([answer, pass()]);
+  const disown = async (error: unknown): Promise<never> => {
+    await stub.fetch(address, { method: 'DELETE' });
+    throw error;
+  };
+  const [response] = await Promise.all([answer, pass().catch(disown)]);
   return response;
 };

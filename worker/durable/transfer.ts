@@ -27,13 +27,16 @@ export class Transfer extends DurableObject<Env> {
   #met = false;
   readonly #vouched = Promise.withResolvers<void>();
 
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    // It may be settled before anyone waits for it.
+    this.#vouched.promise.catch(() => undefined);
+  }
+
   override async fetch(request: Request): Promise<Response> {
     const [, side, runnerId] = addresses.exec(new URL(request.url).pathname) ?? [];
     if (side === undefined || runnerId === undefined) return refusal();
-    if (request.method === 'POST') {
-      this.#vouched.resolve();
-      return new Response(null, { status: 204 });
-    }
+    if (request.method === 'POST' || request.method === 'DELETE') return this.#judgeEnd(request.method === 'POST');
     if (this.#met) return refusal();
     const { promise, resolve } = Promise.withResolvers<Response>();
     const party: Party = { side, runnerId, request, answer: resolve };
@@ -46,6 +49,12 @@ export class Transfer extends DurableObject<Env> {
     const [source, sink] = request.method === 'PUT' ? [party, other] : [other, party];
     this.#join(source, sink);
     return promise;
+  }
+
+  #judgeEnd(whole: boolean): Response {
+    if (whole) this.#vouched.resolve();
+    else this.#vouched.reject(new Error('the source was cut'));
+    return new Response(null, { status: 204 });
   }
 
   async #wait(party: Party, met: Promise<Response>): Promise<Response> {

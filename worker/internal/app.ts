@@ -64,15 +64,12 @@ export const createInternalApp = (env: Env, settings: Settings): Hono => {
     const runner = await credentials.authenticate(db, c.req.raw);
     const { body, signal, headers } = c.req.raw;
     const length = headers.get('content-length');
-    const content = body ?? new Blob([]).stream();
-    return sendTransfer(
-      transferStub(env, c.req.param('id')),
-      'runner',
-      runner.id,
-      content,
-      length === null ? null : Number(length),
+    const outgoing = {
+      body: body ?? new Blob([]).stream(),
+      contentBytes: length === null ? null : Number(length),
       signal,
-    );
+    };
+    return sendTransfer(transferStub(env, c.req.param('id')), 'runner', runner.id, outgoing);
   });
 
   app.notFound(() => renderError(new ServiceError('not_found', 'There is no such route.')));

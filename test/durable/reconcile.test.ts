@@ -1,0 +1,130 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { ObservedSandbox } from '../../runner/protocol/node-report.ts';
+import {
+  judgeMissing,
+  judgeOpenJob,
+  judgeReports,
+  mayDeclareLost,
+  type RecordedSandbox,
+} from '../../worker/core/reconcile.ts';
+
+const RUNNER = '0123456789abcdef';
+const NOW = 1_000_000;
+const id = fc.constantFrom('a', 'b', 'c', 'd');
+const report: fc.Arbitrary<ObservedSandbox> = fc.record(
+  {
+    sandboxId: id,
+    epoch: fc.integer({ min: 1, max: 3 }),
+    revision: fc.integer({ min: 0, max: 5 }),
+    state: fc.constantFrom('creating' as const, 'running' as const, 'paused' as const, 'ended' as const),
+    expiresAtMs: fc.option(fc.integer({ min: 0, max: 2 * NOW })),
+    endReason: fc.constantFrom('timeout' as const, 'oom' as const),
+    endedAtMs: fc.integer({ min: 0, max: 2 * NOW }),
+  },
+  { requiredKeys: ['sandboxId', 'epoch', 'revision', 'state', 'expiresAtMs'] },
+);
+const reports = fc.uniqueArray(report, { selector: ({ sandboxId }) => sandboxId });
+const row: fc.Arbitrary<RecordedSandbox> = fc.record({
+  id,
+  tenantId: fc.constant('ten'),
+  runnerId: fc.constantFrom(RUNNER, 'fedcba9876543210', null),
+  epoch: fc.integer({ min: 1, max: 3 }),
+  revision: fc.integer({ min: 0, max: 5 }),
+  state: fc.constantFrom('creating' as const, 'running' as const, 'paused' as const, 'ended' as const),
+  openJob: fc.constantFrom(
+    'create' as const,
+    'kill' as const,
+    'pause' as const,
+    'resume' as const,
+    'deadline' as const,
+    null,
+  ),
+  openJobDeadlineMs: fc.option(fc.integer({ min: 0, max: 2 * NOW })),
+  expiresAtMs: fc.option(fc.integer({ min: 0, max: 2 * NOW })),
+  startedAtMs: fc.option(fc.integer({ min: 0, max: 2 * NOW })),
+  memoryMiB: fc.constant(512),
+  ttlMs: fc.constant(300_000),
+  deadlineMode: fc.constantFrom('fixed' as const, 'idle' as const),
+});
+const rows = fc.uniqueArray(row, { selector: ({ id: rowId }) => rowId });
+const byId = (list: RecordedSandbox[]) => new Map(list.map((entry) => [entry.id, entry]));
+const isCurrent = (entry: RecordedSandbox | undefined, seen: ObservedSandbox) =>
+  entry?.runnerId === RUNNER && entry.epoch === seen.epoch && entry.state !== 'ended';
+
+test('only a report of the row’s own runner and epoch ends it, whatever the revision', () => {
+  fc.assert(
+    fc.property(reports, rows, (seen, list) => {
+      const { ended } = judgeReports(RUNNER, seen, byId(list), NOW);
+      const expected = seen.filter(
+        (entry) => entry.state === 'ended' && isCurrent(byId(list).get(entry.sandboxId), entry),
+      );
+      expect(ended.map(({ row: entry }) => entry.id)).toEqual(expected.map(({ sandboxId }) => sandboxId));
+      for (const { endedAtMs } of ended) expect(endedAtMs).toBeLessThanOrEqual(NOW);
+    }),
+  );
+});
+
+test('a live sandbox that the record does not want there is killed, above every revision that the runner has seen', () => {
+  fc.assert(
+    fc.property(reports, rows, (seen, list) => {
+      const { kill } = judgeReports(RUNNER, seen, byId(list), NOW);
+      for (const entry of seen.filter(({ state }) => state !== 'ended')) {
+        const order = kill.find(({ sandboxId, epoch }) => sandboxId === entry.sandboxId && epoch === entry.epoch);
+        if (!isCurrent(byId(list).get(entry.sandboxId), entry)) expect(order?.revision).toBeGreaterThan(entry.revision);
+        else if (order) expect(byId(list).get(entry.sandboxId)?.openJob).toBe('kill');
+      }
+    }),
+  );
+});
+
+test('nothing is both killed and forgotten', () => {
+  fc.assert(
+    fc.property(reports, rows, (seen, list) => {
+      const { kill, recorded } = judgeReports(RUNNER, seen, byId(list), NOW);
+      for (const { sandboxId } of kill) expect(recorded.map((entry) => entry.sandboxId)).not.toContain(sandboxId);
+    }),
+  );
+});
+
+test('what is reported is never missing, what is missing once is never lost', () => {
+  fc.assert(
+    fc.property(reports, rows, fc.uniqueArray(id), (seen, list, before) => {
+      const { missing, lost } = judgeMissing(list, seen, NOW, new Set(before));
+      for (const { id: rowId, epoch } of lost) {
+        expect(missing).toContain(rowId);
+        expect(before).toContain(rowId);
+        expect(seen.some((entry) => entry.sandboxId === rowId && entry.epoch === epoch)).toBe(false);
+      }
+      expect(judgeMissing(list, seen, NOW, new Set()).lost).toEqual([]);
+    }),
+  );
+});
+
+test('a row younger than the report is not missing', () => {
+  fc.assert(
+    fc.property(rows, (list) => {
+      const { missing } = judgeMissing(list, [], NOW, new Set());
+      for (const entry of list) if ((entry.startedAtMs ?? NOW) >= NOW) expect(missing).not.toContain(entry.id);
+    }),
+  );
+});
+
+test('a create is never delivered again', () => {
+  fc.assert(
+    fc.property(row, fc.option(report, { nil: undefined }), (entry, seen) => {
+      if (entry.openJob === 'create') expect(judgeOpenJob(entry, seen)).toBe('fail_create');
+      if (entry.openJob === 'kill') expect(judgeOpenJob(entry, seen)).toBe('redeliver');
+    }),
+  );
+});
+
+test('no runner is taken for dead while over half the cell is silent, or within a lease of Fleet’s start', () => {
+  fc.assert(
+    fc.property(fc.nat(50), fc.nat(50), fc.nat(60_000), (silent, online, listeningForMs) => {
+      if (!mayDeclareLost(silent + online, silent, listeningForMs, 15_000)) return;
+      expect(silent).toBeLessThanOrEqual(online);
+      expect(listeningForMs).toBeGreaterThan(15_000);
+    }),
+  );
+});
