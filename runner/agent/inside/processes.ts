@@ -15,6 +15,8 @@ import { Reader } from './reader.ts';
 /** Ended processes are kept for endedProcessTtlMs, but no more than this many and with no more output than this. */
 const endedMax = 1024;
 const endedOutputBytesMax = 32 * 1024 * 1024;
+/** Many ends in a row are forgotten in one go. */
+const sweepMs = 1_000;
 
 interface ReaderRequest {
   id: number;
@@ -190,7 +192,7 @@ export class ProcessTable {
         this.#sweep = undefined;
         this.#forgetEnded();
       },
-      Math.max(1, next.at + limits.endedProcessTtlMs - performance.now()),
+      Math.max(sweepMs, next.at + limits.endedProcessTtlMs - performance.now()),
     );
   }
 }

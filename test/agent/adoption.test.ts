@@ -1,0 +1,38 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { expect, test } from 'vitest';
+import { createAgentSession } from '../../runner/agent/host.ts';
+import { Collector, docker, newProcessId, runContainer, runToEnd, specOf, wholeOutput } from './agent-container.ts';
+
+test('processes survive a runner killed with SIGKILL: its successor attaches by offset and misses nothing', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'gbx-'));
+  const socketDir = join(folder, 's');
+  const processId = newProcessId();
+  const first = spawn(process.execPath, [join(import.meta.dirname, 'first-runner.ts'), socketDir, processId], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: first.stdout })[Symbol.asyncIterator]();
+  expect((await lines.next()).value).toBe('listening');
+  const containerId = await runContainer(folder, socketDir);
+  try {
+    expect((await lines.next()).value).toMatch(/^read \d+$/);
+    first.kill('SIGKILL');
+    await once(first, 'exit');
+    const session = await createAgentSession({ socketDir, log: () => undefined });
+    await session.ready(5_000);
+    const sink = new Collector();
+    await session.attach(processId, wholeOutput, sink);
+    expect(await sink.ended).toMatchObject({ exitCode: 0, reason: 'exited' });
+    expect(sink.stdout.toString()).toBe(Array.from({ length: 200 }, (_, at) => `${at + 1}\n`).join(''));
+    expect((await runToEnd(session, specOf('echo new'))).stdout).toBe('new\n');
+    await session.close();
+  } finally {
+    first.kill('SIGKILL');
+    await docker('rm', '-f', containerId);
+    await rm(folder, { recursive: true, force: true });
+  }
+});
