@@ -43,7 +43,7 @@ class BrokerAdapter implements Broker {
   constructor(env: Env, settings: Settings) {
     this.#brokers = new Brokers(env, settings);
     this.#files = new FileBytes(env, this.#brokers);
-    this.#tokens = new RequestTokens(this.#brokers);
+    this.#tokens = new RequestTokens((shard, ...wish) => this.#brokers.at(shard).takeRequests(...wish));
     this.readFile = (ref, read) => this.#files.read(ref, read);
     this.writeFile = (ref, write, body, contentBytes) => this.#files.write(ref, write, body, contentBytes);
     this.takeRequest = (keyId, requestsPerSecond) => this.#tokens.take(keyId, requestsPerSecond);
