@@ -52,12 +52,10 @@ export class SandboxNetwork {
     return this.#safe;
   }
 
-  /** Rules first, then the bridge, then the rules again on top of what the engine wrote for the bridge. */
+  /** Throws when the rules could not be put in place; it is tried again, as everything here, every five seconds. */
   async prepare(): Promise<void> {
-    await this.#firewall.apply(this.#plan);
-    if (await this.#makeBridge()) await this.#firewall.apply(this.#plan);
-    await this.check();
     this.#guard ??= setInterval(() => void this.check().catch(() => undefined), guardIntervalMs).unref();
+    await this.check();
   }
 
   /** Looks whether the rules are in force and puts them back if not. Where that fails, the bridge is taken down. */
@@ -72,10 +70,10 @@ export class SandboxNetwork {
     try {
       const fault = await this.#firewall.findFault(this.#plan);
       if (fault !== undefined) {
-        this.#options.log.warn('firewall_put_back', { fault });
+        if (this.#safe) this.#options.log.warn('firewall_put_back', { fault });
         await this.#firewall.apply(this.#plan);
       }
-      if (!this.#safe) await setBridgeUp(this.#plan.bridge, true);
+      if (!this.#safe) await this.#openBridge();
       this.#safe = true;
     } catch (cause) {
       if (this.#safe) this.#options.log.error('firewall_lost_bridge_down', { error: asError(cause) });
@@ -83,6 +81,12 @@ export class SandboxNetwork {
       await setBridgeUp(this.#plan.bridge, false);
       throw cause;
     }
+  }
+
+  /** Only with the rules in place, and then the rules again on top of what the engine wrote for the bridge. */
+  async #openBridge(): Promise<void> {
+    if (await this.#makeBridge()) await this.#firewall.apply(this.#plan);
+    await setBridgeUp(this.#plan.bridge, true);
   }
 
   async close(): Promise<void> {

@@ -40,11 +40,27 @@ test('a bridge whose rules can not be put back is taken down, and comes up again
   }
 });
 
-test('a network that can not be made safe at first is not offered', async () => {
+test('a network that can not be made safe at first is not offered, has no bridge, and is made when it can', async () => {
   const docker = connectDocker(dockerSocketPath(process.env['DOCKER_HOST']));
   const installationId = randomBytes(6).toString('hex');
-  const refuse = { apply: () => Promise.reject(new Error('no iptables')), findFault: async () => 'none' };
-  const network = new SandboxNetwork(docker, { installationId, resolver: undefined, denyAddresses: [], log }, refuse);
-  await expect(network.prepare()).rejects.toThrow('no iptables');
-  expect(network.safe).toBe(false);
+  let broken = true;
+  const network = new SandboxNetwork(
+    docker,
+    { installationId, resolver: undefined, denyAddresses: [], log },
+    {
+      apply: (plan) => (broken ? Promise.reject(new Error('no iptables')) : applyFirewall(plan)),
+      findFault: async (plan) => (broken ? 'none' : findFirewallFault(plan)),
+    },
+  );
+  try {
+    await expect(network.prepare()).rejects.toThrow('no iptables');
+    expect(network.safe).toBe(false);
+    await expect(isUp(bridgeName(installationId))).rejects.toThrow('ENOENT');
+    broken = false;
+    await network.check();
+    expect([network.safe, await isUp(bridgeName(installationId))]).toEqual([true, true]);
+  } finally {
+    await network.close();
+    await removeNetwork(docker, installationId);
+  }
 });
