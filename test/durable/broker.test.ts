@@ -168,7 +168,7 @@ describe('streams', () => {
     const events = await plane.events(abort.signal, 'start', ref, spec(), attachment());
     await take(events);
     abort.abort();
-    await waitFor('detach', () => runner.told('detach').length === 1, 15_000);
+    await expect.poll(() => runner.told('detach').length, { timeout: 15_000 }).toBe(1);
   });
 
   test('Redis stopped and started in the middle: the reader is attached again where it was', async () => {

@@ -11,8 +11,8 @@ import { notStarted, runnerLost, type Shard } from './shard.ts';
 /** Within this time an interrupted reader is attached again, or its call ends. */
 const REATTACH_MS = 20_000;
 const REATTACH_PAUSE_MS = 500;
-/** Grants smaller than this are saved up. */
-const GRANT_BYTES = limits.channelCreditBytes / 4;
+/** Smaller grants are saved up. */
+const GRANTS_PER_WINDOW = 4;
 
 /** Where a process's events go. `bytes` belong to the taker, who says by `consumed` when they are out of the way. */
 export interface EventSink {
@@ -38,6 +38,8 @@ export class ProcessReader implements Receiver {
   #owedBytes = 0;
   /** May still be sent by the runner under what was granted. */
   #grantedBytes = 0;
+  /** Its part of the shard's credit, held until it is over. */
+  #windowBytes = 0;
   #begun = false;
   #announced = false;
   #over = false;
@@ -62,16 +64,33 @@ export class ProcessReader implements Receiver {
   }
 
   async start(spec: ProcessSpec, attach: Attachment | null): Promise<void> {
-    this.#grantedBytes = attach?.creditBytes ?? 0;
-    const payload = { ...envelopeOf(this.#ref, this.#route), spec, attach };
-    this.#channel = await this.#shard.deliver('process.start', this.#route.runnerId, payload, this);
+    const windowed = attach ? this.#windowed(attach) : null;
+    const payload = { ...envelopeOf(this.#ref, this.#route), spec, attach: windowed };
+    await this.#follow(this.#shard.deliver('process.start', this.#route.runnerId, payload, this));
   }
 
   async attach(): Promise<void> {
-    this.#grantedBytes = this.#attachment.creditBytes;
-    const attach = { ...this.#attachment, fromOffset: this.#offset };
+    const attach = this.#windowed({ ...this.#attachment, fromOffset: this.#offset });
     const payload = { ...envelopeOf(this.#ref, this.#route), processId: this.#processId, attach };
-    this.#channel = await this.#shard.deliver('process.attach', this.#route.runnerId, payload, this);
+    await this.#follow(this.#shard.deliver('process.attach', this.#route.runnerId, payload, this));
+  }
+
+  #windowed(attachment: Attachment): Attachment {
+    this.#windowBytes ||= this.#shard.credit.take(attachment.creditBytes);
+    this.#grantedBytes = this.#windowBytes;
+    return { ...attachment, creditBytes: this.#windowBytes };
+  }
+
+  /** Events may have come, or the reader gone, before the delivery was confirmed. */
+  async #follow(delivery: Promise<Channel>): Promise<void> {
+    try {
+      this.#channel = await delivery;
+    } catch (error) {
+      if (this.#recoverByMs === undefined) this.#close();
+      throw error;
+    }
+    if (this.#over) this.#shard.detach(this.#channel);
+    else this.consumed(0);
   }
 
   event(header: OutHeader, bytes: Uint8Array | undefined): void {
@@ -90,7 +109,7 @@ export class ProcessReader implements Receiver {
       case 'lagged':
         return this.#lagged(header.droppedBytes, header.detached);
       case 'exit':
-        this.#over = true;
+        this.#close();
         return this.#sink.event({ t: 'exit', o: header.o, exit: header.exit }, undefined);
       case 'error':
         return this.fail(errorFromRunner(header.fault));
@@ -122,7 +141,7 @@ export class ProcessReader implements Receiver {
     this.#offset += droppedBytes;
     this.#sink.event({ t: 'lagged', droppedBytes, detached }, undefined);
     if (!detached) return;
-    this.#over = true;
+    this.#close();
     if (this.#channel) this.#shard.close(this.#channel);
     this.#sink.fail(new ServiceError('stream_lost', 'The output was not read in time. Attach again to go on.'));
   }
@@ -130,7 +149,13 @@ export class ProcessReader implements Receiver {
   /** The sink is done with that many bytes: as many more may come. */
   consumed(bytes: number): void {
     this.#owedBytes += bytes;
-    if (this.#owedBytes < GRANT_BYTES || this.#over || !this.#channel) return;
+    if (
+      this.#owedBytes < this.#windowBytes / GRANTS_PER_WINDOW ||
+      this.#owedBytes === 0 ||
+      this.#over ||
+      !this.#channel
+    )
+      return;
     const granted = this.#owedBytes;
     this.#owedBytes = 0;
     this.#grantedBytes += granted;
@@ -140,8 +165,14 @@ export class ProcessReader implements Receiver {
 
   /** The reader goes; the process lives on. */
   detach(): void {
-    this.#over = true;
+    this.#close();
     if (this.#channel) this.#shard.detach(this.#channel);
+  }
+
+  #close(): void {
+    this.#over = true;
+    this.#shard.credit.give(this.#windowBytes);
+    this.#windowBytes = 0;
   }
 
   fail(error: ServiceError): void {
@@ -168,7 +199,7 @@ export class ProcessReader implements Receiver {
   }
 
   #end(error: ServiceError): void {
-    this.#over = true;
+    this.detach();
     this.#sink.fail(error);
   }
 }

@@ -4,6 +4,7 @@ import type { ExecJobName, JobData, JobName, LifecycleJobName } from '../../../r
 import { limits } from '../../../runner/protocol/limits.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { Channel, channelOf, parseHeader, type Receiver } from './channel.ts';
+import { CreditBudget } from './credit-budget.ts';
 import { InFlight } from './in-flight.ts';
 import { LeaseWatch } from './lease-watch.ts';
 import { DeliveryError, type Channels, type ChannelsListener, type JobQueue } from './ports.ts';
@@ -34,6 +35,7 @@ export const runnerLost = (cause?: unknown): ServiceError =>
 /** The open channels of one Broker: delivers jobs, hands events to their receivers, notices what doesn't come any more. */
 export class Shard implements ChannelsListener {
   readonly inFlight = new InFlight();
+  readonly credit = new CreditBudget();
   readonly transport: Transport;
   readonly #channels = new Map<string, Channel>();
   readonly #leases = new LeaseWatch();
