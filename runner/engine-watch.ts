@@ -102,6 +102,7 @@ export class EngineWatch {
   }
 
   #end(sandbox: Sandbox, reason: EndReason): void {
+    if (sandbox.state === 'ending' || sandbox.state === 'ended') return; // it dies because we end it
     this.#parts.log.warn('sandbox_died', { sandboxId: sandbox.id, epoch: sandbox.epoch, reason });
     this.#parts.sandboxes.end(sandbox, reason).catch((error: unknown) => this.#report(error));
   }

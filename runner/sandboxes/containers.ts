@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { AgentSession } from '../agent/session.ts';
-import { delay } from '../clock.ts';
+import { delay, within } from '../clock.ts';
 import type { ContainerEngine } from '../engine/port.ts';
 import type { Logger } from '../log.ts';
 import { RunnerError } from '../protocol/errors.ts';
@@ -11,6 +11,7 @@ import type { Home } from './sandbox.ts';
 /** An agent that hasn't dialled in by then won't. */
 const READY_MS = 15_000;
 const EXIT_POLL_MS = 200;
+const REMOVE_WAIT_MS = 5_000;
 const REMOVE_RETRY_FIRST_MS = 250;
 const REMOVE_RETRY_MAX_MS = 10_000;
 const SOCKET_FOLDER = 's';
@@ -72,10 +73,17 @@ export class Containers {
     return { container: claimed, warm: true };
   }
 
-  /** Removes a container that nobody runs in. A failure of the engine is retried until it is gone or the runner stops. */
+  /** Removes a container that nobody runs in. While the engine is away the caller isn't held up: it is tried until it is gone. */
   async discard(home: Home): Promise<void> {
     await home.session.close().catch((error: unknown) => this.#report('session_close_failed', error));
-    await this.remove(home.containerId);
+    await this.#removeSoon(home.containerId);
+  }
+
+  async #removeSoon(containerId: string): Promise<void> {
+    const removal = this.remove(containerId);
+    await within(removal, REMOVE_WAIT_MS, () => new Error('the container is still there; its removal goes on')).catch(
+      (error: unknown) => this.#report('container_remove_delayed', error),
+    );
   }
 
   /** Resolves once the container is gone, however long the engine is away; rejects only when the runner stops. */
@@ -124,7 +132,7 @@ export class Containers {
       return { containerId, slot, session, imageEnv: started.imageEnv };
     } catch (error) {
       await session.close().catch((closing: unknown) => this.#report('session_close_failed', closing));
-      if (containerId) await this.remove(containerId);
+      if (containerId) await this.#removeSoon(containerId);
       throw signal.aborted ? signal.reason : engineFault(error);
     }
   }
