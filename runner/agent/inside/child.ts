@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs';
 import { AgentFault, errnoOf } from './fault.ts';
 import { nextTurn } from './files/slices.ts';
 import type { Child, ChildEvents, Launch } from './launch.ts';
-import { preferForOom, scriptFile, spawnOptions } from './launch.ts';
+import { preferForOom, scriptFile, spawnAs, spawnOptions } from './launch.ts';
 import { pipe } from './libc.ts';
 import type { OutputFd } from './ring.ts';
 import { StdinPipe } from './stdin.ts';
@@ -38,10 +38,12 @@ function startPiped(launch: Launch, events: ChildEvents): Child {
     const input = launch.stdin === 'pipe' ? ours('write') : undefined;
     const script = launch.program.script === undefined ? [] : [scriptFile(launch.program.script)];
     theirs.push(...script);
-    const child = Bun.spawn([launch.program.path, ...launch.program.argv.slice(1)], {
-      ...spawnOptions(launch, events),
-      stdio: [input?.read ?? 'ignore', out.write, err.write, ...script],
-    });
+    const child = spawnAs(launch.identity, () =>
+      Bun.spawn([launch.program.path, ...launch.program.argv.slice(1)], {
+        ...spawnOptions(launch, events),
+        stdio: [input?.read ?? 'ignore', out.write, err.write, ...script],
+      }),
+    );
     preferForOom(child.pid);
     return new PipedChild(child.pid, out.read, err.read, input?.write, events);
   } catch (error) {

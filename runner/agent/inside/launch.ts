@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync, writeSync } from 'node:fs';
 import type { Identity } from './identity.ts';
-import { memoryFile } from './libc.ts';
+import { assumeRealIdentity, memoryFile } from './libc.ts';
 import type { Program } from './program.ts';
 import type { OutputFd } from './ring.ts';
 import type { StdinTarget } from './stdin.ts';
@@ -38,6 +38,12 @@ export interface Launch {
 /** How much sooner than the agent the kernel should end a sandbox's processes when memory runs out. */
 const oomScoreRaise = 300;
 const ownOomScore = Number(readFileSync('/proc/self/oom_score_adj', 'utf8'));
+
+/** The last step before a program runs: only for this moment is the agent open to signals of that user. */
+export function spawnAs<T>({ uid, gid }: Identity, spawn: () => T): T {
+  if (uid !== 0 || gid !== 0) assumeRealIdentity(uid, gid);
+  return spawn();
+}
 
 export const spawnOptions = (launch: Launch, events: ChildEvents) => ({
   cwd: launch.cwd,

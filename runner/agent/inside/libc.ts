@@ -23,6 +23,7 @@ const numbers =
 
 const atFdCwd = -100;
 const atEaccess = 0x200;
+const unchanged = -1;
 const cloexec = 0o2000000;
 const tcxonc = 0x540a;
 const noGroups = new Uint32Array(1);
@@ -37,14 +38,21 @@ function credential(what: string, result: number | bigint): void {
   }
 }
 
-/** Real, effective and (by the next exec) saved ids of this thread; 0 stays the saved uid, so that it can come back. */
+/**
+ * Effective ids and groups of this thread. The real and saved ids stay root's: so that it can come back, and so that the user's
+ * processes may not signal the agent meanwhile (kill(2) looks at those two).
+ */
 export function assumeThreadIdentity(uid: number, gid: number, groups: Uint32Array): void {
-  credential(
-    'setgroups',
-    libc.syscall(numbers.setgroups, groups.length, ptr(groups.length === 0 ? noGroups : groups), 0),
-  );
-  credential('setresgid', libc.syscall(numbers.setresgid, gid, gid, 0));
-  credential('setresuid', libc.syscall(numbers.setresuid, uid, uid, 0));
+  const list = ptr(groups.length === 0 ? noGroups : groups);
+  credential('setgroups', libc.syscall(numbers.setgroups, groups.length, list, 0));
+  credential('setresgid', libc.syscall(numbers.setresgid, unchanged, gid, unchanged));
+  credential('setresuid', libc.syscall(numbers.setresuid, unchanged, uid, unchanged));
+}
+
+/** The real ids too, as a program needs them that is started now: its saved ones become the effective ones by execve(2). */
+export function assumeRealIdentity(uid: number, gid: number): void {
+  credential('setresgid', libc.syscall(numbers.setresgid, gid, unchanged, unchanged));
+  credential('setresuid', libc.syscall(numbers.setresuid, uid, unchanged, unchanged));
 }
 
 export function resumeThreadIdentity(): void {

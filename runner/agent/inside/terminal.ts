@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import type { Child, ChildEvents, Launch } from './launch.ts';
-import { preferForOom, scriptFile, spawnOptions } from './launch.ts';
+import { preferForOom, scriptFile, spawnAs, spawnOptions } from './launch.ts';
 import { AgentFault, errnoOf } from './fault.ts';
 import type { Identity } from './identity.ts';
 import { terminalFlow } from './libc.ts';
@@ -39,24 +39,26 @@ class TerminalChild implements Child {
 
   constructor(launch: Launch, size: TerminalSize, script: number | undefined, events: ChildEvents) {
     this.#identity = launch.identity;
-    const child = Bun.spawn([launch.program.path, ...launch.program.argv.slice(1)], {
-      ...spawnOptions(launch, events),
-      ...(script === undefined ? {} : { stdio: [null, null, null, script] as [null, null, null, number] }),
-      terminal: {
-        ...size,
-        data: (_, bytes) => {
-          const goOn = events.output(0, bytes);
-          this.#burst += bytes.length;
-          if (!goOn) this.#hold();
-          else if (this.#burst >= burstBytes) this.#breathe();
+    const child = spawnAs(launch.identity, () =>
+      Bun.spawn([launch.program.path, ...launch.program.argv.slice(1)], {
+        ...spawnOptions(launch, events),
+        ...(script === undefined ? {} : { stdio: [null, null, null, script] as [null, null, null, number] }),
+        terminal: {
+          ...size,
+          data: (_, bytes) => {
+            const goOn = events.output(0, bytes);
+            this.#burst += bytes.length;
+            if (!goOn) this.#hold();
+            else if (this.#burst >= burstBytes) this.#breathe();
+          },
+          drain: () => {
+            this.#held = 0;
+            for (const go of this.#waiting.splice(0)) go();
+          },
+          exit: () => events.outputEnded(),
         },
-        drain: () => {
-          this.#held = 0;
-          for (const go of this.#waiting.splice(0)) go();
-        },
-        exit: () => events.outputEnded(),
-      },
-    });
+      }),
+    );
     if (child.terminal === undefined) throw new Error('no terminal was made');
     this.pid = child.pid;
     this.#terminal = child.terminal;
