@@ -250,6 +250,20 @@ test('a lifecycle job is answered by its outcome, under an id without a colon', 
   expect(await plane.call('broker', 'lifecycle', 'sandbox.pause', runner.id, data, 5000)).toEqual(outcome);
 });
 
+test('a lifecycle job whose answer is lost with Redis is delivered again, and answered', async () => {
+  runner.onJob = async ({ say }) => {
+    await say({ t: 'accepted' });
+    if (runner.delivered.length > 1) await say({ t: 'result', value: { state: 'paused', expiresAtMs: 1 } });
+  };
+  const data = { sandboxId: ref.sandboxId, tenantId: ref.tenantId, epoch: 1, revision: 1, requestId: 'r' };
+  const call = plane.call('broker', 'lifecycle', 'sandbox.pause', runner.id, data, 25_000);
+  call.catch(() => undefined);
+  await runner.job('sandbox.pause');
+  await redis.stop();
+  await redis.start();
+  expect(await call).toMatchObject({ state: 'paused' });
+});
+
 test('a small file is read and written inline', async () => {
   const entry = {
     name: 'a',

@@ -1,10 +1,11 @@
 import { sandboxOutcome, type LifecycleJobName, type SandboxOutcome } from '../../../runner/protocol/jobs.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { UnaryCall, resultOf } from './unary-call.ts';
-import type { LifecyclePayload, Shard } from './shard.ts';
+import { runnerLost, type LifecyclePayload, type Shard } from './shard.ts';
 
-/** How often one call may lose the delivering side's memory and ask again. */
-const DELIVERIES = 3;
+/** For so long after the answer was lost the runner is given time to be reachable again. */
+const RETURN_MS = 20_000;
+const RETURN_PAUSE_MS = 500;
 
 /** Asks again when the answer was lost on the way: a runner repeats the outcome of an (epoch, revision) that it knows. */
 class LifecycleCall extends UnaryCall {
@@ -25,15 +26,22 @@ export const runLifecycle = async <N extends LifecycleJobName>(
   timeoutMs: number,
 ): Promise<SandboxOutcome> => {
   const deadlineMs = Date.now() + timeoutMs;
-  for (let delivery = 1; ; delivery += 1) {
+  let lostAtMs: number | undefined;
+  for (;;) {
     const leftMs = Math.max(deadlineMs - Date.now(), 1);
     const call = new LifecycleCall();
     try {
       const channel = await shard.deliverLifecycle(name, runnerId, payload, leftMs, call);
       return readOutcome(await resultOf(shard, call, channel, leftMs));
     } catch (error) {
-      if (!call.gone || delivery === DELIVERIES) throw error;
+      if (call.gone) lostAtMs ??= Date.now();
+      if (lostAtMs === undefined) throw error;
+      const unreachable = error instanceof ServiceError && error.code === 'not_started';
+      if (!call.gone && !unreachable) throw error;
+      // It was delivered once and may have been done: not_started would say too much.
+      if (Date.now() >= Math.min(deadlineMs, lostAtMs + RETURN_MS)) throw runnerLost(error);
     }
+    await new Promise((resolve) => setTimeout(resolve, RETURN_PAUSE_MS));
   }
 };
 

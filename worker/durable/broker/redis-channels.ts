@@ -31,6 +31,7 @@ export class RedisChannels implements Channels, JobQueue {
   #session: Session | undefined;
   #last: { stream: string; runId: string; entryId: string } | undefined;
   #reconnectDelayMs = RECONNECT_FIRST_MS;
+  #reconnecting = false;
   readonly #leases = new Map<string, { boot: string | null; atMs: number }>();
 
   constructor(url: string, shard: string, listener: ChannelsListener, busy: () => boolean) {
@@ -58,25 +59,32 @@ export class RedisChannels implements Channels, JobQueue {
       gone: () => this.#gone(),
     });
     const last = this.#last;
-    const kept = last !== undefined && last.runId === redis.runId && (await redis.renewStream(last.stream));
-    const stream = kept ? last.stream : outStreamName(this.#shard, randomHex(16));
-    if (!kept) await redis.createStream(stream);
-    this.#last = { stream, runId: redis.runId, entryId: kept ? last.entryId : '0-0' };
-    this.#session = { redis, stream };
-    this.#reconnectDelayMs = RECONNECT_FIRST_MS;
-    this.#leases.clear();
-    redis.read(stream, this.#last.entryId);
-    if (last && !kept) this.#listener.lost();
-    return this.#session;
+    try {
+      const kept = last !== undefined && last.runId === redis.runId && (await redis.renewStream(last.stream));
+      const stream = kept ? last.stream : outStreamName(this.#shard, randomHex(16));
+      if (!kept) await redis.createStream(stream);
+      this.#last = { stream, runId: redis.runId, entryId: kept ? last.entryId : '0-0' };
+      this.#session = { redis, stream };
+      this.#reconnectDelayMs = RECONNECT_FIRST_MS;
+      this.#leases.clear();
+      redis.read(stream, this.#last.entryId);
+      if (last && !kept) this.#listener.lost();
+      return this.#session;
+    } catch (error) {
+      redis.drop();
+      throw error;
+    }
   }
 
   #gone(): void {
     this.#session = undefined;
-    if (!this.#busy()) return;
+    if (!this.#busy() || this.#reconnecting) return;
     const delayMs = this.#reconnectDelayMs;
     this.#reconnectDelayMs = Math.min(delayMs * 2, RECONNECT_MAX_MS);
+    this.#reconnecting = true;
     setTimeout(() => {
-      this.#open().catch(() => this.#gone());
+      this.#reconnecting = false;
+      if (!this.connected) this.#open().catch(() => this.#gone());
     }, delayMs);
   }
 

@@ -32,11 +32,27 @@ export class RedisSession {
   #renewal: ReturnType<typeof setInterval> | undefined;
 
   static async connect(url: string, events: SessionEvents): Promise<RedisSession> {
-    const [command, blocking] = await Promise.all([connectClient(url, 'command'), connectClient(url, 'blocking')]);
-    const [info, time] = await Promise.all([send<Buffer>(command, 'INFO', 'server'), send<Buffer[]>(command, 'TIME')]);
-    const runId = /run_id:(\w+)/.exec(info.toString())?.[1] ?? '';
-    const redisMs = Number(time[0]) * 1000 + Math.floor(Number(time[1]) / 1000);
-    return new RedisSession(command, blocking, events, runId, redisMs - Date.now());
+    const clients = await Promise.allSettled([connectClient(url, 'command'), connectClient(url, 'blocking')]);
+    const disconnect = () => {
+      for (const client of clients) if (client.status === 'fulfilled') client.value.disconnect();
+    };
+    try {
+      const [command, blocking] = clients.map((client) => {
+        if (client.status === 'fulfilled') return client.value;
+        throw deliveryError(client.reason);
+      });
+      if (!command || !blocking) throw new Error('a session takes two connections');
+      const [info, time] = await Promise.all([
+        send<Buffer>(command, 'INFO', 'server'),
+        send<Buffer[]>(command, 'TIME'),
+      ]);
+      const runId = /run_id:(\w+)/.exec(info.toString())?.[1] ?? '';
+      const redisMs = Number(time[0]) * 1000 + Math.floor(Number(time[1]) / 1000);
+      return new RedisSession(command, blocking, events, runId, redisMs - Date.now());
+    } catch (error) {
+      disconnect();
+      throw error;
+    }
   }
 
   constructor(command: Redis, blocking: Redis, events: SessionEvents, runId: string, clockOffsetMs: number) {
@@ -163,7 +179,14 @@ export class RedisSession {
 
   async close(stream: string): Promise<void> {
     this.#ended = true;
+    // It would expire by itself.
     await send(this.#command, 'UNLINK', stream).catch(() => undefined);
+    this.#disconnect();
+  }
+
+  /** Without a word to anyone. */
+  drop(): void {
+    this.#ended = true;
     this.#disconnect();
   }
 
