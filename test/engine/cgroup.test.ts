@@ -8,7 +8,8 @@ import {
   parseNetworkCounters,
 } from '../../runner/engine/cgroup.ts';
 
-// As read on Debian 12 with Docker 20.10 (version 1) and on a machine with version 2, shortened to what is parsed.
+// Version 1: the files' form as read on Debian 12 with Docker 20.10, with some numbers changed so that they tell fields apart.
+// Version 2 and the interfaces: written after the kernel's documentation, not recorded; replace them by a recording.
 const id = '9398e5e2d99acfabba7c47ae76944a3cdeb6a137f74ed117ec229532bc0af666';
 const mountsV1 = [
   '26 25 0:30 / /sys/fs/cgroup/cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpuacct',
