@@ -62,15 +62,18 @@ export class Client {
     await this.#text(`/v1/sandboxes/${id}`, { method: 'DELETE' });
   }
 
-  async exec(id: string, command: string): Promise<ExecAnswer> {
+  /** A string is run by a shell, an array is an argv. */
+  async exec(id: string, command: string | readonly string[]): Promise<ExecAnswer> {
     return this.#json<ExecAnswer>(`/v1/sandboxes/${id}/exec`, { method: 'POST', json: { command } });
   }
 
   /** An exec whose output matters: throws unless it ended with 0 and printed `expected`. */
-  async expectOutput(id: string, command: string, expected: string): Promise<void> {
+  async expectOutput(id: string, command: string | readonly string[], expected: string): Promise<void> {
     const { stdout, stderr, exitCode } = await this.exec(id, command);
     if (exitCode === 0 && stdout === expected) return;
-    throw new Error(`\`${command}\` gave exit code ${exitCode}, stdout ${JSON.stringify(stdout)}, stderr ${stderr}`);
+    throw new Error(
+      `${JSON.stringify(command)} gave exit code ${exitCode}, stdout ${JSON.stringify(stdout)}, stderr ${stderr}`,
+    );
   }
 
   /** The bytes of an exec's event stream as they arrive. */

@@ -2,7 +2,10 @@ import { withSandbox, withSandboxes, timed, type Bench } from './bench.ts';
 import { Client } from './client.ts';
 import { median, round, summarize } from './statistics.ts';
 
+/** An argv, as `docker exec` takes one: no shell is started. */
+const TRUE = ['true'];
 const EXECS = 1000;
+const SHELL_EXECS = 300;
 const WARM_UP_EXECS = 100;
 /** `docker exec` is measured between blocks of ours, so that both see the same machine. */
 const BLOCK = 50;
@@ -19,11 +22,14 @@ export async function measureExec(bench: Bench): Promise<void> {
   const ours: number[] = [];
   const dockers: number[] = [];
   const health: number[] = [];
+  const shell: number[] = [];
   await withSandbox(bench, async (id) => {
-    for (let index = 0; index < WARM_UP_EXECS; index++) await client.expectOutput(id, 'true', '');
+    for (let index = 0; index < WARM_UP_EXECS; index++) await client.expectOutput(id, TRUE, '');
     for (let index = 0; index < HEALTH_REQUESTS; index++) health.push(await timed(() => client.health()));
+    for (let index = 0; index < SHELL_EXECS; index++)
+      shell.push(await timed(() => client.expectOutput(id, 'true', '')));
     for (let index = 0; index < EXECS; index++) {
-      ours.push(await timed(() => client.expectOutput(id, 'true', '')));
+      ours.push(await timed(() => client.expectOutput(id, TRUE, '')));
       if (index % BLOCK !== 0 || !host) continue;
       for (let count = 0; count < DOCKER_EXECS_PER_BLOCK; count++) dockers.push(await host.cli.timeExec());
     }
@@ -31,6 +37,7 @@ export async function measureExec(bench: Bench): Promise<void> {
   report.results.execMs = summarize(ours);
   if (dockers.length > 0) report.results.dockerExecMs = { p50: round(median(dockers)) };
   report.asides.healthzMs = summarize(health);
+  report.asides.shellMs = summarize(shell);
 }
 
 /** As many clients as a busy service has, for some seconds. Each one's every answer is checked. */
@@ -43,7 +50,7 @@ export async function measureThroughput(bench: Bench): Promise<void> {
       const startedAt = performance.now();
       const loop = async (id: string) => {
         while (performance.now() - startedAt < THROUGHPUT_MS) {
-          latencies.push(await timed(() => crowd.expectOutput(id, 'true', '')));
+          latencies.push(await timed(() => crowd.expectOutput(id, TRUE, '')));
         }
       };
       await Promise.all(Array.from({ length: CLIENTS }, (_, index) => loop(ids[index % ids.length] ?? '')));

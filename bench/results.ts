@@ -19,6 +19,8 @@ export interface Results {
 /** What only the table tells. */
 export interface Asides {
   healthzMs?: Summary;
+  /** `true` as a string: bash runs it. */
+  shellMs?: Summary;
   warmWaitMs?: Summary;
   warmCreates?: { warm: number; of: number };
   createMs?: Summary;
