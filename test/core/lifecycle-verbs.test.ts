@@ -37,6 +37,12 @@ test('a kill of a sandbox that its runner no longer has ends the record', async 
   expect(await endSandbox(context, id, 0)).toMatchObject({ state: 'ended', endReason: 'killed', openJob: null });
 });
 
+test('whoever is told that a sandbox has ended finds its place free', async () => {
+  const { context, id, released } = await runningWith('sandbox.pause', 'not_started');
+  await endSandbox(context, id, 0);
+  expect(released).toEqual([id]);
+});
+
 test('a pause that is known not to have happened leaves the sandbox running', async () => {
   const { context, id } = await runningWith('sandbox.pause', 'not_started');
   await expect(pauseSandbox(context, id)).rejects.toMatchObject({ code: 'not_started' });

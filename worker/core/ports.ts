@@ -136,7 +136,8 @@ export interface PlacementRequest {
 export interface Fleet {
   /** Chooses and reserves; null when no node fits now. A reservation lapses by itself after 60 s or with the next heartbeat that shows the sandbox. */
   place(sandboxId: string, request: PlacementRequest): Promise<{ runnerId: string } | null>;
+  /** Of a sandbox that is gone, or will not come: its place is free at once. */
   release(sandboxId: string): Promise<void>;
-  /** Runners that are online now. */
+  /** `online`: runners that take sandboxes now. */
   summary(): Promise<{ online: number; unreachable: number; networks: ('on' | 'off')[]; warm: number }>;
 }

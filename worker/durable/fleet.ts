@@ -47,7 +47,7 @@ export class Fleet extends DurableObject<Env> {
   }
 
   async release(sandboxId: string): Promise<void> {
-    this.#roster.release(sandboxId);
+    this.#roster.release(sandboxId, Date.now());
   }
 
   async summary(): Promise<ReturnType<Roster['summary']>> {

@@ -67,6 +67,15 @@ const recordEnd = async (ctx: Context, row: Sandbox): Promise<Sandbox> => {
     event: { kind: 'ended', message: 'Ended by request.' },
   });
   if (!ended) return getSandbox(ctx, row.id);
-  await publishRoute(ctx, ended);
+  await Promise.all([publishRoute(ctx, ended), freePlace(ctx, ended)]);
   return ended;
+};
+
+/** Who is told that a sandbox has ended may make another at once, on a full node too. */
+const freePlace = async (ctx: Context, ended: Sandbox): Promise<void> => {
+  try {
+    await ctx.fleet.release(ended.id);
+  } catch (error) {
+    ctx.log('warn', 'a place is free only with the next heartbeat', error);
+  }
 };

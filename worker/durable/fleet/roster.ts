@@ -36,6 +36,8 @@ export class Roster {
   readonly #runners = new Map<string, KnownRunner>();
   readonly #reservations = new Map<string, Reservation>();
   readonly #memoryMiB = new Map<string, number>();
+  /** Known to be gone, though their runner's last beat still shows them; and since when. */
+  readonly #gone = new Map<string, number>();
 
   get runners(): IterableIterator<KnownRunner> {
     return this.#runners.values();
@@ -94,6 +96,7 @@ export class Roster {
 
   place(sandboxId: string, request: PlacementRequest, nowMs: number): string | null {
     this.#reservations.delete(sandboxId);
+    this.#gone.delete(sandboxId);
     const chosen = choosePlace(this.#nodes(nowMs), request, Math.random);
     if (!chosen) return null;
     this.#reservations.set(sandboxId, { runnerId: chosen.runnerId, request, atMs: nowMs });
@@ -101,8 +104,10 @@ export class Roster {
     return chosen.runnerId;
   }
 
-  release(sandboxId: string): void {
+  /** Its place is free at once, not only with the next beat. A beat that was on its way meanwhile may show it once more. */
+  release(sandboxId: string, nowMs: number): void {
     this.#reservations.delete(sandboxId);
+    this.#gone.set(sandboxId, nowMs);
   }
 
   /** Drops what lapsed, and the sizes of sandboxes that no runner reports. */
@@ -110,6 +115,7 @@ export class Roster {
     for (const [sandboxId, { atMs }] of this.#reservations) {
       if (nowMs - atMs >= RESERVATION_MS) this.#reservations.delete(sandboxId);
     }
+    for (const [sandboxId, atMs] of this.#gone) if (nowMs - atMs >= RESERVATION_MS) this.#gone.delete(sandboxId);
     const live = new Set(
       [...this.#runners.values()].flatMap((runner) => (runner.beat?.sandboxes ?? []).map(({ sandboxId }) => sandboxId)),
     );
@@ -140,7 +146,7 @@ export class Roster {
   }
 
   #node(runner: KnownRunner, beat: Heartbeat, reservations: readonly Reservation[], nowMs: number): PlacementNode {
-    const live = beat.sandboxes.filter((sandbox) => sandbox.state !== 'ended');
+    const live = beat.sandboxes.filter(({ sandboxId, state }) => state !== 'ended' && !this.#gone.has(sandboxId));
     const current = reservations.filter((reservation) => nowMs - reservation.atMs < RESERVATION_MS);
     const unseenMiB = current.reduce((sum, { request }) => sum + reservationMiB(request.memoryMiB), 0);
     const seenMiB = live.reduce(

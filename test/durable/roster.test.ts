@@ -1,0 +1,44 @@
+import { expect, test } from 'vitest';
+import type { Heartbeat } from '../../runner/protocol/node-report.ts';
+import type { PlacementRequest } from '../../worker/core/ports.ts';
+import { Roster } from '../../worker/durable/fleet/roster.ts';
+
+const runnerId = '1111111111111111';
+const request: PlacementRequest = { template: 'base', network: 'off', cpus: 1, memoryMiB: 512, exclude: [] };
+
+const beat = (sequence: number, sandboxIds: readonly string[], changes: Partial<Heartbeat> = {}): Heartbeat => ({
+  boot: 'a'.repeat(32),
+  sequence,
+  draining: false,
+  region: 'local',
+  runtime: 'runc',
+  checkpoint: 'freeze',
+  cpus: 2,
+  memoryMiB: 8_192,
+  memoryAvailableMiB: 8_192,
+  diskAvailableMiB: 8_192,
+  sandboxLimit: 1,
+  networks: ['off'],
+  warm: [],
+  sandboxes: sandboxIds.map((sandboxId) => ({ sandboxId, epoch: 1, revision: 1, state: 'running', expiresAtMs: 1 })),
+  history: [],
+  ...changes,
+});
+
+const listening = () => {
+  const roster = new Roster();
+  return { roster, runner: roster.remember(runnerId, 'online', 0) };
+};
+
+test('a sandbox that was ended frees its place at once, and again does not count when a late beat still shows it', () => {
+  const { roster, runner } = listening();
+  roster.hear(runner, beat(1, ['first']), 1_000);
+  expect(roster.place('second', request, 1_100)).toBeNull();
+  roster.release('first', 1_200);
+  expect(roster.place('second', request, 1_300)).toBe(runnerId);
+  expect(roster.place('third', request, 1_400)).toBeNull();
+  roster.hear(runner, beat(2, ['first', 'second']), 1_500);
+  expect(roster.place('third', request, 1_600)).toBeNull();
+  roster.release('second', 1_700);
+  expect(roster.place('third', request, 1_800)).toBe(runnerId);
+});
