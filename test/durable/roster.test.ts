@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Heartbeat } from '../../runner/protocol/node-report.ts';
 import type { PlacementRequest } from '../../worker/core/ports.ts';
-import { Roster } from '../../worker/durable/fleet/roster.ts';
+import { Roster, UNREACHABLE_MS } from '../../worker/durable/fleet/roster.ts';
 
 const runnerId = '1111111111111111';
 const request: PlacementRequest = { template: 'base', network: 'off', cpus: 1, memoryMiB: 512, exclude: [] };
@@ -41,4 +41,15 @@ test('a sandbox that was ended frees its place at once, and again does not count
   expect(roster.place('third', request, 1_600)).toBeNull();
   roster.release('second', 1_700);
   expect(roster.place('third', request, 1_800)).toBe(runnerId);
+});
+
+test('a runner that drains is not online: nothing says that a sandbox could be made', () => {
+  const { roster, runner } = listening();
+  roster.hear(runner, beat(1, []), 1_000);
+  expect(roster.summary(1_100)).toMatchObject({ online: 1, unreachable: 0 });
+  roster.hear(runner, beat(2, [], { draining: true, networks: ['on'] }), 2_000);
+  expect(roster.summary(2_100)).toMatchObject({ online: 0, unreachable: 0, networks: [] });
+  expect(roster.summary(2_000 + UNREACHABLE_MS)).toMatchObject({ online: 0, unreachable: 1 });
+  roster.hear(runner, beat(0, [], { boot: 'b'.repeat(32) }), 3_000);
+  expect(roster.place('first', request, 3_100)).toBe(runnerId);
 });

@@ -124,12 +124,13 @@ export class Roster {
     }
   }
 
+  /** `online`: those that take sandboxes; one that drains is neither online nor unreachable. */
   summary(nowMs: number): { online: number; unreachable: number; networks: ('on' | 'off')[]; warm: number } {
     const heard = [...this.#runners.values()].filter((runner) => runner.beat);
-    const online = heard.filter((runner) => isOnline(runner, nowMs));
+    const online = heard.filter((runner) => isOnline(runner, nowMs) && runner.beat?.draining !== true);
     return {
       online: online.length,
-      unreachable: this.#runners.size - online.length,
+      unreachable: [...this.#runners.values()].filter((runner) => !isOnline(runner, nowMs)).length,
       networks: [...new Set(online.flatMap((runner) => runner.beat?.networks ?? []))],
       warm: online.reduce(
         (sum, runner) => sum + (runner.beat?.warm ?? []).reduce((count, entry) => count + entry.count, 0),
