@@ -44,7 +44,7 @@ async function findHost({ installationId }: Service, client: Client): Promise<Ho
 }
 
 async function measure(bench: Bench, only: ReadonlySet<Measurement>): Promise<void> {
-  await bench.host?.pool.learnSize();
+  if (bench.host) bench.report.asides.poolSize = await bench.host.pool.learnSize();
   for (const name of measurements) {
     if (!only.has(name)) continue;
     await measures[name](bench).catch((error: unknown) => {

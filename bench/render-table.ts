@@ -11,7 +11,7 @@ interface Row {
 
 const ms = (value: number | undefined): string | undefined => (value === undefined ? undefined : `${value} ms`);
 const unit = (value: number | undefined, name: string): string | undefined =>
-  value === undefined ? undefined : `${value} ${name}`;
+  value === undefined ? undefined : `${value} ${name}`.trim();
 const spread = (value: Summary | undefined): string | undefined =>
   value && `${value.p50} / ${value.p95} / ${value.p99} ms`;
 const ratio = (slower: number | undefined, faster: number | undefined): string | undefined =>
@@ -54,6 +54,7 @@ function createRows(results: Results, asides: Asides): Row[] {
       what: 'create with an empty pool, p50',
       value: coldCreateMs && `${coldCreateMs.p50} ms (× ${coldCreateMs.count})`,
     },
+    { what: 'warm containers in a full pool', value: unit(asides.poolSize, '') },
     { what: 'refills of the pool', value: unit(asides.refillsPerSecond, 'per second') },
     { what: '50 creates at once: succeeded', value: burst50 && `${burst50.ok}`, target: '50' },
     { what: '50 creates at once: p50', value: ms(burst50?.p50Ms), target: '≤ 300 ms' },

@@ -22,6 +22,8 @@ export interface Asides {
   /** `true` as a string: bash runs it. */
   shellMs?: Summary;
   warmWaitMs?: Summary;
+  /** Containers in a full pool. */
+  poolSize?: number;
   warmCreates?: { warm: number; of: number };
   createMs?: Summary;
   coldCreateMs?: { p50: number; count: number };
