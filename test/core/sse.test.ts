@@ -1,5 +1,9 @@
-import { expect, test } from 'vitest';
-import { sseEvent, sseResponse, wantsEvents } from '../../worker/api/sse.ts';
+import { afterEach, expect, test, vi } from 'vitest';
+import { keepAliveMs, sseEvent, sseResponse, wantsEvents } from '../../worker/api/sse.ts';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 const renderer = {
   opening: '',
@@ -43,6 +47,17 @@ test('a client that goes away cancels the source', async () => {
   await reader?.read();
   await reader?.cancel();
   expect(cancelled).toBe(true);
+});
+
+test('a silent stream has a comment every 5 s, so that a client that has gone is noticed by then', async () => {
+  vi.useFakeTimers();
+  const reader = sseResponse(new ReadableStream<string>(), renderer).body?.getReader();
+  const first = reader?.read();
+  expect(keepAliveMs).toBe(5_000);
+  await vi.advanceTimersByTimeAsync(keepAliveMs);
+  expect(new TextDecoder().decode((await first)?.value)).toBe(': keep-alive\n\n');
+  await reader?.cancel();
+  expect(vi.getTimerCount()).toBe(0);
 });
 
 test('a source is read no faster than its client reads', async () => {

@@ -1,5 +1,5 @@
-/** Shorter than what proxies cut idle connections after. */
-const keepAliveMs = 15_000;
+/** workerd learns only by writing that a client has gone; also shorter than what proxies cut idle connections after. */
+export const keepAliveMs = 5_000;
 const encoder = new TextEncoder();
 const keepAlive = encoder.encode(': keep-alive\n\n');
 

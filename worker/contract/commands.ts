@@ -66,7 +66,7 @@ export const execResult = z
 const streamDescription = `With \`Accept: text/event-stream\` the answer is a stream of server-sent events instead:
 \`started\` {processId, pid}; \`stdout\`, \`stderr\` {data, encoding}; \`lagged\` {droppedBytes, detached} when this reader missed output;
 \`exit\` (ProcessExit), the last one; \`error\` {code, message} when the stream can't go on. The \`id\` of an event is the offset in the
-process's output after it: GET …/processes/{processId}/events with it as Last-Event-ID goes on from there. A comment is sent every 15 s.`;
+process's output after it: GET …/processes/{processId}/events with it as Last-Event-ID goes on from there. A comment is sent every 5 s.`;
 
 const execRoute = createRoute({
   method: 'post',
