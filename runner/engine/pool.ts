@@ -4,9 +4,8 @@ import { delay } from '../clock.ts';
 import type { Logger } from '../log.ts';
 import { asError } from './docker-client.ts';
 import type { ContainerEngine, StartedContainer } from './port.ts';
+import { whenAgentReady } from './ready.ts';
 
-/** How long a new container's agent may take to dial in; a warm one has time, a create would not wait longer either. */
-const readyTimeoutMs = 15_000;
 /** Refills give way to creates, but not for ever: a node under steady load would never get warm again. */
 const yieldMaxMs = 5_000;
 const sweepMs = 1_000;
@@ -42,7 +41,7 @@ interface PoolStats {
 }
 
 export interface WarmPoolParts {
-  engine: Pick<ContainerEngine, 'start' | 'remove'>;
+  engine: Pick<ContainerEngine, 'start' | 'remove' | 'findExit'>;
   /** Makes the socket's directory and listens in it. */
   openSession(socketDir: string): Promise<AgentSession>;
   socketDirOf(slot: string): string;
@@ -96,11 +95,11 @@ export class WarmPool {
     return { containerId, slot, session, imageEnv };
   }
 
-  /** No refill begins while `create` is pending (for up to 5 s); resolves or rejects as it does. */
-  async yieldTo<T>(create: Promise<T>): Promise<T> {
+  /** No refill begins while `create` is under way (for up to 5 s), its own claim's included; resolves or rejects as it does. */
+  async yieldTo<T>(create: () => Promise<T>): Promise<T> {
     this.#creates += 1;
     try {
-      return await create;
+      return await create();
     } finally {
       this.#creates -= 1;
       if (this.#creates === 0) this.#wakeYielding?.();
@@ -246,7 +245,7 @@ export class WarmPool {
       session = await this.#parts.openSession(socketDir);
       const request = { slot, image, network, socketDir, ...this.#parts.size };
       container = await this.#parts.engine.start(request, this.#stop.signal);
-      await session.ready(readyTimeoutMs);
+      await whenAgentReady(session, { engine: this.#parts.engine, id: container.id }, this.#stop.signal);
       return { containerId: container.id, slot, session, imageEnv: container.imageEnv, missedSweeps: 0 };
     } catch (error) {
       await this.#discard(slot, session, container?.id);

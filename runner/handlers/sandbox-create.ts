@@ -7,7 +7,10 @@ import type { LifecycleHandler, LifecycleWork } from './handler.ts';
 /** Where processes begin unless told otherwise. */
 const DEFAULT_CWD = '/home/user';
 
-export const createSandbox: LifecycleHandler<'sandbox.create'> = async (context, job, signal) => {
+export const createSandbox: LifecycleHandler<'sandbox.create'> = (context, job, signal) =>
+  context.containers.create(() => create(context, job, signal));
+
+const create: LifecycleHandler<'sandbox.create'> = async (context, job, signal) => {
   const { sandboxes, containers, capacity } = context;
   const earlier = sandboxes.find(job.sandboxId);
   // A repeat after a crash that came between the sandbox's start and the record of its outcome.

@@ -3,14 +3,12 @@ import { join } from 'node:path';
 import type { AgentSession } from '../agent/session.ts';
 import { delay, within } from '../clock.ts';
 import type { ContainerEngine } from '../engine/port.ts';
+import { whenAgentReady } from '../engine/ready.ts';
 import type { Logger } from '../log.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import type { SandboxSpec } from '../protocol/jobs.ts';
 import type { Home } from './sandbox.ts';
 
-/** An agent that hasn't dialled in by then won't. */
-const READY_MS = 15_000;
-const EXIT_POLL_MS = 200;
 const REMOVE_WAIT_MS = 5_000;
 const REMOVE_RETRY_FIRST_MS = 250;
 const REMOVE_RETRY_MAX_MS = 10_000;
@@ -27,7 +25,7 @@ export interface WarmSource {
   /** A container that nobody has used, of the pool's standard size; undefined when there is none. */
   claim(wanted: { image: string; network: 'on' | 'off' }): Obtained | undefined;
   /** Holds refills back while a create is under way. */
-  yieldTo<T>(create: Promise<T>): Promise<T>;
+  yieldTo<T>(create: () => Promise<T>): Promise<T>;
 }
 
 interface ContainersParts {
@@ -58,12 +56,15 @@ export class Containers {
     return this.#starting;
   }
 
+  /** A whole create, from the claim to the agent's answer: no refill of the pool begins meanwhile. */
+  async create<T>(work: () => Promise<T>): Promise<T> {
+    return await this.#parts.pool.yieldTo(work);
+  }
+
   /** Throws image_unsupported, engine_failed or the signal's reason; then nothing is left behind. */
   async obtain(spec: SandboxSpec, signal: AbortSignal): Promise<{ container: Obtained; warm: boolean }> {
     const claimed = this.#parts.pool.claim({ image: spec.template.image, network: spec.network });
-    if (!claimed) {
-      return { container: await this.#parts.pool.yieldTo(this.#startCold(spec, signal)), warm: false };
-    }
+    if (!claimed) return { container: await this.#startCold(spec, signal), warm: false };
     try {
       await this.#fit(claimed, spec);
     } catch (error) {
@@ -128,42 +129,12 @@ export class Containers {
       const request = { slot, image: template.image, network, cpus, memoryMiB, diskMiB, socketDir };
       const started = await this.#parts.engine.start(request, signal);
       containerId = started.id;
-      await this.#whenReady(session, started.id, signal);
+      await whenAgentReady(session, { engine: this.#parts.engine, id: started.id }, signal);
       return { containerId, slot, session, imageEnv: started.imageEnv };
     } catch (error) {
       await session.close().catch((closing: unknown) => this.#report('session_close_failed', closing));
       if (containerId) await this.#removeSoon(containerId);
       throw signal.aborted ? signal.reason : engineFault(error);
-    }
-  }
-
-  /** An agent that never dials in has most likely died: the engine knows of what. */
-  async #whenReady(session: AgentSession, containerId: string, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    const cut = new AbortController();
-    const aborted = new Promise<never>((_, reject) => {
-      const either = AbortSignal.any([signal, cut.signal]);
-      either.addEventListener('abort', () => reject(either.reason as Error), { once: true });
-    });
-    const ready = session.ready(READY_MS);
-    const dead = this.#whenDead(containerId, cut.signal);
-    try {
-      await Promise.race([ready, dead, aborted]);
-    } finally {
-      ready.catch(() => undefined); // lost the race: told by the winner
-      dead.catch(() => undefined);
-      aborted.catch(() => undefined);
-      cut.abort(new Error('settled'));
-    }
-  }
-
-  async #whenDead(containerId: string, signal: AbortSignal): Promise<never> {
-    for (;;) {
-      await delay(EXIT_POLL_MS, signal);
-      const exit = await this.#parts.engine.findExit(containerId);
-      if (!exit) continue;
-      if (exit.unsupported !== null) throw new RunnerError('image_unsupported', exit.unsupported);
-      throw new RunnerError('engine_failed', 'The container ended before its agent was ready.');
     }
   }
 

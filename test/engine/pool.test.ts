@@ -105,6 +105,7 @@ describe('by its rules', () => {
       async remove(id) {
         removed.push(id);
       },
+      findExit: async () => undefined,
     };
     const openSession = async (socketDir: string): Promise<AgentSession> => {
       const session = { connected: true, ready: async () => undefined, close: async () => undefined };
@@ -144,14 +145,20 @@ describe('by its rules', () => {
 
   test('no refill begins while a create is under way', async () => {
     const its = openPool();
+    pool.setTargets([{ ...base, count: 1 }]);
+    await settled('one', () => pool.stats()[0]?.ready === 1);
     const create = Promise.withResolvers<string>();
-    const created = pool.yieldTo(create.promise);
+    // The claim of the create itself leaves the place that a refill is to fill.
+    const created = pool.yieldTo(async () => {
+      expect(pool.claim(base)).toBeDefined();
+      return await create.promise;
+    });
     pool.setTargets([{ ...base, count: 2 }]);
     for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
-    expect(its.started).toHaveLength(0);
+    expect(its.started).toHaveLength(1);
     create.resolve('done');
     expect(await created).toBe('done');
-    await settled('the refill', () => its.started.length === 2);
+    await settled('the refill', () => its.started.length === 3);
   });
 
   test('a failing image is tried ever less often, and told in the statistics', async () => {
@@ -163,6 +170,7 @@ describe('by its rules', () => {
           throw new Error('no such thing');
         },
         remove: async () => undefined,
+        findExit: async () => undefined,
       },
     });
     pool.setTargets([{ ...base, count: 4 }]);
