@@ -54,7 +54,7 @@ test('an ended sandbox refuses every change with 410', async () => {
 test('pause and resume take turns; out of turn they are 409', async () => {
   const { id } = await tenant.createSandbox();
   const paused = (await (await post(id, 'pause')).json()) as Sandbox;
-  expect(paused).toMatchObject({ state: 'paused', memoryKept: true, expiresAt: null });
+  expect(paused).toMatchObject({ state: 'paused', memoryKept: true });
   expect(typeof paused['memoryFreed']).toBe('boolean');
   expect((await post(id, 'pause')).status).toBe(409);
   expect((await post(id, 'timeout', { timeoutSeconds: 60 })).status).toBe(409);
@@ -78,6 +78,46 @@ test('the timeout is counted from now and the runner ends the sandbox at it', as
     20_000,
   );
   expect(ended.endReason).toBe('timeout');
+});
+
+test('with an idle timeout a sandbox lives as long as it is used, and ends when it is not', async () => {
+  const { id } = await tenant.createSandbox({ timeoutSeconds: 2, timeoutMode: 'idle' });
+  const startedAt = performance.now();
+  const use = async () => {
+    await tenant.json(`/v1/sandboxes/${id}/exec`, { method: 'POST', json: { command: 'true' } });
+    return performance.now() - startedAt > 4_500;
+  };
+  await waitFor('more than two timeouts of use', use, 10_000, 500);
+  const unusedFrom = performance.now();
+  const path = `/v1/sandboxes/${id}/files/stat?path=/`;
+  const ended = async () => (await read(id)).state === 'ended';
+  await waitFor('its end', ended, 15_000, 200);
+  expect(performance.now() - unusedFrom).toBeGreaterThan(1_900);
+  expect(await read(id)).toMatchObject({ endReason: 'timeout' });
+  expect((await tenant.api(path)).status).toBe(410);
+});
+
+test('a command that runs keeps an idle-mode sandbox alive, however long and silent it is', async () => {
+  const { id } = await tenant.createSandbox({ timeoutSeconds: 1, timeoutMode: 'idle' });
+  const json = { command: 'sleep 3; echo alive' };
+  const answer = await tenant.json<{ stdout: string }>(`/v1/sandboxes/${id}/exec`, { method: 'POST', json });
+  expect(answer.stdout).toBe('alive\n');
+});
+
+test('paused time counts for no timeout; a pause has an end of its own, and says when', async () => {
+  const own = await createTenant({ maxTtlSeconds: 4 });
+  const { id } = await own.createSandbox({ timeoutSeconds: 1, timeoutMode: 'idle' });
+  const before = Date.now();
+  const paused = await own.json<Sandbox>(`/v1/sandboxes/${id}/pause`, { method: 'POST', json: {} });
+  const pauseMs = Date.parse(paused.expiresAt ?? '') - before;
+  expect(pauseMs).toBeGreaterThan(3_000);
+  expect(pauseMs).toBeLessThan(6_000);
+  const state = async () => (await own.json<Sandbox>(`/v1/sandboxes/${id}`)).state;
+  await waitFor('longer than its timeout', () => Date.now() - before > 2_500, 5_000);
+  expect(await state()).toBe('paused');
+  await waitFor('the end of the pause', async () => (await state()) === 'ended', 15_000, 200);
+  expect(Date.now() - before).toBeGreaterThan(3_900);
+  expect((await own.json<Sandbox>(`/v1/sandboxes/${id}`)).endReason).toBe('timeout');
 });
 
 test('timeouts set at the same time all succeed', async () => {

@@ -12,7 +12,7 @@ export const viewSandbox = (row: Awaited<ReturnType<typeof getSandbox>>): z.infe
   endReason: row.endReason,
   timeoutSeconds: row.ttlMs / 1000,
   timeoutMode: row.deadlineMode,
-  expiresAt: row.state === 'running' ? timestampOrNull(row.expiresAtMs) : null,
+  expiresAt: row.state === 'ended' ? null : timestampOrNull(row.expiresAtMs),
   metadata: row.metadata,
   cpu: row.cpus,
   memoryMiB: row.memoryMiB,

@@ -45,7 +45,7 @@ export const sandboxView = z
     timeoutMode: z.enum(['fixed', 'idle']),
     expiresAt: timestamp.nullable().openapi({
       description:
-        'When its runner will end it, as last recorded; it may be later by then. null where no deadline runs.',
+        "When its runner will end it, as last recorded; it may be later by then. While paused: the end of the pause, which may last as long as the tenant's longest timeout. null before it runs and after its end.",
     }),
     metadata: z.record(z.string(), z.string()),
     cpu: z.number(),
