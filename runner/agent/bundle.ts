@@ -10,7 +10,7 @@ export interface AgentFolder {
   /** On the node; to be mounted read-only at `mountPath`. */
   folder: string;
   mountPath: string;
-  /** The container's command: to be run as uid 0, with an empty environment and AGENT_CWD as its directory. */
+  /** The container's command: to be run as uid 0, with an empty environment and AGENT_MOUNT as its directory. */
   entrypoint: string[];
 }
 

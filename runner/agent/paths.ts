@@ -1,7 +1,8 @@
-/** Where the engine mounts, read-only, what the agent needs. Both are directories at the container's root. */
+/**
+ * Where the engine mounts, read-only, what the agent needs. Both are directories at the container's root. AGENT_MOUNT is the agent's
+ * working directory too: not one that the sandbox can write, since Bun looks for configuration there.
+ */
 export const AGENT_MOUNT = '/.glovebox';
 export const SOCKET_MOUNT = '/.glovebox-run';
 /** The listening socket's name in its directory: short, since a socket's path has at most 107 bytes. */
 export const SOCKET_NAME = 'r';
-/** The agent's own working directory: not one that the sandbox can write, since Bun looks for configuration there. */
-export const AGENT_CWD = AGENT_MOUNT;

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { AgentFolder } from '../agent/bundle.ts';
-import { AGENT_CWD, SOCKET_MOUNT } from '../agent/paths.ts';
+import { AGENT_MOUNT, SOCKET_MOUNT } from '../agent/paths.ts';
 import type { CreateOptions, HostOptions } from './docker-client.ts';
 import type { ContainerRequest } from './port.ts';
 import { seccompProfile } from './seccomp.ts';
@@ -94,7 +94,7 @@ export function containerSpec(context: SpecContext, image: ImageFacts, request: 
     Entrypoint: agent.entrypoint,
     Cmd: [],
     User: '0:0',
-    WorkingDir: AGENT_CWD,
+    WorkingDir: AGENT_MOUNT,
     Hostname: hostname,
     AttachStdin: false,
     AttachStdout: false,

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { prepareAgentFolder } from '../../runner/agent/bundle.ts';
 import { createAgentSession } from '../../runner/agent/host.ts';
-import { AGENT_CWD, SOCKET_MOUNT } from '../../runner/agent/paths.ts';
+import { AGENT_MOUNT, SOCKET_MOUNT } from '../../runner/agent/paths.ts';
 import type { AgentSession, ProcessSink, ReaderHandle } from '../../runner/agent/session.ts';
 import type { Attachment, ProcessExit, ProcessSpec } from '../../runner/protocol/process.ts';
 
@@ -39,7 +39,7 @@ export async function runContainer(folder: string, socketDir: string): Promise<s
   ];
   const mounts = ['-v', `${agent.folder}:${agent.mountPath}:ro`, '-v', `${socketDir}:${SOCKET_MOUNT}:ro`];
   const [program = '', ...argv] = agent.entrypoint;
-  const run = ['run', '-d', '--label', 'glovebox.test=agent', '-w', AGENT_CWD, '-u', '0:0', '--entrypoint', program];
+  const run = ['run', '-d', '--label', 'glovebox.test=agent', '-w', AGENT_MOUNT, '-u', '0:0', '--entrypoint', program];
   return (await docker(...run, ...hardening, ...limits, ...mounts, image, ...argv)).trim();
 }
 
