@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { AgentFolder } from '../agent/bundle.ts';
 import { AGENT_MOUNT, SOCKET_MOUNT } from '../agent/paths.ts';
 import type { CreateOptions, HostOptions } from './docker-client.ts';
+import type { HardLimits } from './node-facts.ts';
 import type { ContainerRequest } from './port.ts';
 import { seccompProfile } from './seccomp.ts';
 
@@ -12,6 +13,7 @@ export interface SpecContext {
   resolver: string | undefined;
   /** Whether the storage driver enforces a size. */
   diskQuota: boolean;
+  hardLimits: HardLimits;
 }
 
 export const installationLabel = 'glovebox.installation';
@@ -40,35 +42,63 @@ const sudoCapabilities = { AUDIT_WRITE: 'sudo and su write an audit record' } as
 const pidsLimit = 512;
 /** Under the engine's own hard limit wherever we looked; enough for 10,000 connections. */
 const openFilesLimit = 16_384;
-const sharedMemoryBytes = 64 * 1024 * 1024;
 const mib = 1024 * 1024;
+const sharedMemoryBytes = 64 * mib;
+/**
+ * The kernel counts these by user id over the whole node, so no limit keeps sandboxes from each other without user
+ * namespaces. Half of what the node's own programs have keeps sandboxes together from taking those programs' share.
+ */
+const pendingSignalsMax = 16_384;
+const messageQueueBytes = 409_600;
 
 /** Proc and sys paths that tell of the node or reach into it. The engine's own list is replaced by this one, so it is in here. */
 const maskedPaths = [
   '/proc/acpi',
   '/proc/asound',
+  '/proc/buddyinfo',
   '/proc/cmdline',
+  '/proc/config.gz',
   '/proc/diskstats',
   '/proc/interrupts',
   '/proc/iomem',
+  '/proc/ioports',
   '/proc/kallsyms',
   '/proc/kcore',
   '/proc/key-users',
   '/proc/keys',
   '/proc/kmsg',
+  '/proc/kpagecgroup',
+  '/proc/kpagecount',
+  '/proc/kpageflags',
   '/proc/latency_stats',
+  '/proc/locks',
   '/proc/modules',
+  '/proc/pagetypeinfo',
   '/proc/partitions',
+  '/proc/pressure',
   '/proc/sched_debug',
   '/proc/scsi',
+  '/proc/slabinfo',
   '/proc/swaps',
   '/proc/timer_list',
   '/proc/timer_stats',
+  '/proc/vmallocinfo',
+  '/sys/block',
+  '/sys/bus',
+  '/sys/class/block',
   '/sys/class/dmi',
+  '/sys/devices/virtual/block',
   '/sys/devices/virtual/dmi',
   '/sys/devices/virtual/powercap',
   '/sys/firmware',
+  '/sys/fs/ext4',
   '/sys/fs/selinux',
+  '/sys/kernel/debug',
+  '/sys/kernel/notes',
+  '/sys/kernel/slab',
+  '/sys/kernel/tracing',
+  '/sys/kernel/vmcoreinfo',
+  '/sys/module',
 ];
 const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
@@ -142,11 +172,21 @@ function resources(context: SpecContext, request: ContainerRequest): HostOptions
     Ulimits: [
       { Name: 'nofile', Soft: openFilesLimit, Hard: openFilesLimit },
       { Name: 'core', Soft: 0, Hard: 0 },
+      ...sharedLimits(context.hardLimits),
       // The disk watcher looks every second or so; this stops a single file on the spot (SIGXFSZ, EFBIG).
       { Name: 'fsize', Soft: request.diskMiB * mib, Hard: request.diskMiB * mib },
     ],
     ...(context.diskQuota ? { StorageOpt: { size: `${request.diskMiB}M` } } : {}),
   };
+}
+
+/** Never above what this node's root has: raising takes a capability that it may lack, and no container would start. */
+function sharedLimits({ pendingSignals, messageQueueBytes: nodeBytes }: HardLimits): HostOptions['Ulimits'] & object {
+  const half = (limit: number): number => Math.floor(limit / 2);
+  return [
+    ['sigpending', Math.min(pendingSignalsMax, half(pendingSignals))] as const,
+    ['msgqueue', Math.min(messageQueueBytes, half(nodeBytes))] as const,
+  ].map(([Name, most]) => ({ Name, Soft: most, Hard: most }));
 }
 
 /** Also what a running container is updated with. Swap counts as memory: MemorySwap is the sum of both. */

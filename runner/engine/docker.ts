@@ -18,6 +18,7 @@ import { nodeResolver, removeNetwork, SandboxNetwork } from './network.ts';
 import { readNodeFacts, type EngineInfo, type NodeFacts } from './node-facts.ts';
 import { removeContainer } from './removal.ts';
 import { runcRisks } from './runc-probe.ts';
+import { limitSocketBuffers } from './socket-buffers.ts';
 import type {
   Container,
   ContainerEngine,
@@ -102,7 +103,13 @@ class DockerEngine implements ContainerEngine {
     const { installationId, agent, denyAddresses, log } = this.#options;
     const resolver = this.#options.resolver ?? (await nodeResolver());
     return {
-      spec: { installationId, agent, resolver, diskQuota: facts.diskLimit === 'quota' },
+      spec: {
+        installationId,
+        agent,
+        resolver,
+        diskQuota: facts.diskLimit === 'quota',
+        hardLimits: facts.hardLimits,
+      },
       network: new SandboxNetwork(this.#docker, { installationId, resolver, denyAddresses: denyAddresses ?? [], log }),
       watcher: new DiskWatcher({
         dataRoot: facts.dataRoot,
@@ -155,14 +162,24 @@ class DockerEngine implements ContainerEngine {
     try {
       signal.throwIfAborted();
       await container.start();
+      await this.#confine(container.id, request);
       signal.throwIfAborted();
-      // For the watchers, and not waited for: it asks the engine once more.
-      void this.#containers.get(container.id).catch(() => undefined);
       return { id: container.id, slot: request.slot, state: 'running', imageEnv: image.env };
     } catch (cause) {
       await this.remove(container.id);
       if (signal.aborted) throw signal.reason;
       throw startFailure(cause);
+    }
+  }
+
+  /** What the engine has no setting for; before anyone can run a thing in it. */
+  async #confine(containerId: string, { network }: ContainerRequest): Promise<void> {
+    if (network === 'on') await this.#prepared().network.isolatePorts();
+    try {
+      await limitSocketBuffers((await this.#containers.get(containerId)).cgroup);
+    } catch (cause) {
+      // One that has already ended needs no limits, and why it did is its caller's to find out.
+      if ((await this.findExit(containerId)) === undefined) throw cause;
     }
   }
 

@@ -12,6 +12,7 @@ const counters: { path: string; atLeast: number; zeroIsUnlimited?: true }[] = [
   // Past the soft limit a user's new pipes shrink to one page and become slow.
   { path: 'fs/pipe-user-pages-soft', atLeast: 0, zeroIsUnlimited: true },
   { path: 'fs/aio-max-nr', atLeast: 2 ** 24 },
+  { path: 'kernel/pty/max', atLeast: 2 ** 20 },
   { path: 'kernel/pid_max', atLeast: 2 ** 22 },
   { path: 'kernel/threads-max', atLeast: 2 ** 19 },
   { path: 'net/netfilter/nf_conntrack_max', atLeast: 2 ** 20 },

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
 import type { Logger } from '../log.ts';
 import { installationLabel, networkName } from './container-spec.ts';
@@ -66,6 +66,23 @@ export class SandboxNetwork {
     await this.#checking;
   }
 
+  /**
+   * Lets no frame pass between two sandboxes, whatever the packet filter says: ports marked so reach the node alone. A
+   * neighbour is then not even seen in the answers to ARP.
+   */
+  async isolatePorts(): Promise<void> {
+    const folder = `/sys/class/net/${this.#plan.bridge}/brif`;
+    for (const port of await readdir(folder)) {
+      const file = `${folder}/${port}/isolated`;
+      try {
+        if ((await readFile(file, 'utf8')).trim() !== '1') await writeFile(file, '1', { flag: 'r+' });
+      } catch (error) {
+        // Another sandbox that ended just now took its port along.
+        if ((await readdir(folder)).includes(port)) throw error;
+      }
+    }
+  }
+
   async #checkOnce(): Promise<void> {
     try {
       const fault = await this.#firewall.findFault(this.#plan);
@@ -74,6 +91,7 @@ export class SandboxNetwork {
         await this.#firewall.apply(this.#plan);
       }
       if (!this.#safe) await this.#openBridge();
+      await this.isolatePorts();
       this.#safe = true;
     } catch (cause) {
       if (this.#safe) this.#options.log.error('firewall_lost_bridge_down', { error: asError(cause) });

@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
+import { limitFile } from './socket-buffers.ts';
 
 /** What of the engine's own description matters here. */
 export interface EngineInfo {
@@ -19,7 +20,14 @@ export interface NodeFacts {
   userNamespaces: boolean;
   diskLimit: 'quota' | 'watcher';
   dataRoot: string;
+  hardLimits: HardLimits;
   notes: string[];
+}
+
+/** What the node's root may have itself of what the kernel counts by user id. */
+export interface HardLimits {
+  pendingSignals: number;
+  messageQueueBytes: number;
 }
 
 /** Throws where a sandbox's limits could not be enforced. */
@@ -38,6 +46,8 @@ export async function readNodeFacts(info: EngineInfo): Promise<NodeFacts> {
   if (!userNamespaces) {
     notes.push(
       'User-namespace remapping is off: root in a sandbox is the uid 0 of the node, held by capabilities and seccomp.',
+      'Without user namespaces the kernel counts pending signals, POSIX message queues and descriptors under way between processes by ' +
+        'user id over all sandboxes: one sandbox can keep its neighbours from having more of them, though not the node.',
     );
   }
   if (diskLimit === 'watcher') {
@@ -46,12 +56,18 @@ export async function readNodeFacts(info: EngineInfo): Promise<NodeFacts> {
         'pass its limit for a few seconds before it is ended.',
     );
   }
+  if (info.CgroupVersion !== '2' && !(await exists(`/sys/fs/cgroup/memory/${limitFile}`))) {
+    notes.push(
+      'This kernel’s cgroups (version 1) have no limit for socket buffers: one sandbox can use up those of the node.',
+    );
+  }
   return {
     engine: `Docker ${info.ServerVersion ?? 'unknown'}`,
     cgroupVersion: info.CgroupVersion === '2' ? 2 : 1,
     userNamespaces,
     diskLimit,
     dataRoot,
+    hardLimits: readHardLimits(await readFile('/proc/self/limits', 'utf8')),
     notes,
   };
 }
@@ -69,3 +85,18 @@ export function hasDiskQuota(info: EngineInfo, mounts: string, dataRoot: string)
     type === 'xfs' && (mountOptions ?? '').split(',').some((option) => option === 'prjquota' || option === 'pquota')
   );
 }
+
+/** From /proc/self/limits. The engine's own are the same or higher: it is a service of the same node's. */
+export function readHardLimits(text: string): HardLimits {
+  const hard = (name: string): number => {
+    const value = new RegExp(`^${name}\\s+\\S+\\s+(\\S+)`, 'm').exec(text)?.[1];
+    return value === undefined || value === 'unlimited' ? Number.MAX_SAFE_INTEGER : Number(value);
+  };
+  return { pendingSignals: hard('Max pending signals'), messageQueueBytes: hard('Max msgqueue size') };
+}
+
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { diagnoseExit } from '../../runner/engine/exit-diagnosis.ts';
 import { EventQueue, parseEngineEvent } from '../../runner/engine/engine-events.ts';
-import { hasDiskQuota, readNodeFacts } from '../../runner/engine/node-facts.ts';
+import { hasDiskQuota, readHardLimits, readNodeFacts } from '../../runner/engine/node-facts.ts';
 import { seccompProfile } from '../../runner/engine/seccomp.ts';
 
 const info = {
@@ -24,13 +24,21 @@ describe('what a node can do', () => {
   test('missing remapping and quotas are named', async () => {
     const facts = await readNodeFacts(info);
     expect(facts).toMatchObject({ cgroupVersion: 1, userNamespaces: false, diskLimit: 'watcher' });
-    expect(facts.notes).toHaveLength(2);
+    expect(facts.notes.filter((note) => note.includes('user id'))).toHaveLength(1);
     const remapped = await readNodeFacts({
       ...info,
       CgroupVersion: '2',
       SecurityOptions: ['name=seccomp', 'name=userns'],
     });
     expect(remapped).toMatchObject({ cgroupVersion: 2, userNamespaces: true });
+  });
+
+  test('the limits of the node’s own root are read, unlimited ones too', () => {
+    const text = 'Limit  Soft Limit  Hard Limit  Units\nMax pending signals       96365  96366  signals\n';
+    expect(readHardLimits(`${text}Max msgqueue size         819200  unlimited  bytes\n`)).toEqual({
+      pendingSignals: 96_366,
+      messageQueueBytes: Number.MAX_SAFE_INTEGER,
+    });
   });
 
   test('a disk quota is there only for overlay2 on xfs with project quotas', () => {

@@ -1,6 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitFor } from '../wait-for.ts';
-import { startTestEngine, type TestEngine, type TestSandbox } from './sandbox.ts';
+import { host, startTestEngine, type TestEngine, type TestSandbox } from './sandbox.ts';
 
 let its: TestEngine;
 let sandbox: TestSandbox;
@@ -142,6 +143,97 @@ END`,
       expect(stdout).toBe('200\n65536\n');
     } finally {
       await Promise.all([neighbour.remove(), greedy.remove()]);
+    }
+  });
+
+  test('terminals are not used up for a neighbour', async () => {
+    const [neighbour, greedy] = await Promise.all([its.start(), its.start({ memoryMiB: 512 })]);
+    try {
+      // More than the node had for all before the runner raised it.
+      const { stdout } = await greedy.run(`python3 - <<'END'
+import os, signal
+if os.fork() > 0:
+    os.wait(); os._exit(0)
+held = []
+try:
+    while len(held) < 5000: held.append(os.open('/dev/ptmx', os.O_RDWR | os.O_NOCTTY))
+except OSError: pass
+print(len(held), flush=True)
+if os.fork() == 0:
+    os.setsid()
+    for fd in (0, 1, 2): os.close(fd)
+    signal.pause()
+os._exit(0)
+END`);
+      expect(Number(stdout)).toBeGreaterThan(4096);
+      expect((await neighbour.run('python3 -c "import os; print(len(os.openpty()))"')).stdout).toBe('2\n');
+    } finally {
+      await Promise.all([neighbour.remove(), greedy.remove()]);
+    }
+  });
+
+  test('of those counted by user id alone, the node keeps half, and a neighbour’s commands still run', async () => {
+    const [neighbour, greedy] = await Promise.all([its.start(), its.start()]);
+    const queueSignals = `
+import ctypes, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])
+queued = 0
+while queued < 200000 and libc.sigqueue(os.getpid(), int(signal.SIGRTMIN), None) == 0: queued += 1`;
+    try {
+      const { stdout } = await greedy.run(`ulimit -Hi; ulimit -Hq
+python3 - <<'END'
+${queueSignals}
+print(queued, flush=True)
+if os.fork() == 0: os._exit(0)
+END
+setsid python3 - > /dev/null 2>&1 <<'END' &
+${queueSignals}
+open('/tmp/queued', 'w').write(str(queued))
+signal.pause()
+END`);
+      const [signalsMax = 0, queueBytesMax = 0, queued] = stdout.split('\n').map(Number);
+      const own = await readFile('/proc/self/limits', 'utf8');
+      const ownMax = (name: string): number =>
+        Number(new RegExp(`${name}\\s+\\d+\\s+(\\d+)`).exec(own)?.[1] ?? Infinity);
+      expect(signalsMax).toBeLessThanOrEqual(ownMax('Max pending signals') / 2);
+      expect(queueBytesMax).toBeLessThanOrEqual(ownMax('Max msgqueue size') / 2);
+      expect(queued).toBeLessThanOrEqual(signalsMax);
+      await waitFor('them to be taken', async () => (await greedy.run('cat /tmp/queued')).stdout !== '', 10_000);
+      // A timer needs such a signal of its own: the node's programs still get it.
+      expect(
+        await host('python3', '-c', 'import signal; signal.setitimer(signal.ITIMER_REAL, 1); print("armed")'),
+      ).toBe('armed\n');
+      const { exit } = await neighbour.run('sleep 100 & kill -9 $!; wait $!; [ $? = 137 ]');
+      expect(exit.exitCode).toBe(0);
+    } finally {
+      await Promise.all([neighbour.remove(), greedy.remove()]);
+    }
+  });
+
+  test('socket buffers of one sandbox are bounded, however many sockets it fills', async () => {
+    const greedy = await its.start({ memoryMiB: 256 });
+    try {
+      const bytes = await greedy.python<number>(`
+import json, socket
+server = socket.create_server(('127.0.0.1', 9000), backlog=1000)
+held, total = [], 0
+for _ in range(400):
+    try:
+        near = socket.create_connection(('127.0.0.1', 9000), 2)
+        far, _ = server.accept()
+    except OSError: break
+    near.setblocking(False)
+    held += [near, far]
+    try:
+        while True: total += near.send(bytes(1 << 20))
+    except OSError: pass
+print(json.dumps(total))`);
+      expect(bytes).toBeGreaterThan(1 << 20);
+      // The limit of 64 MiB and what the kernel lets each socket have beyond it.
+      expect(bytes).toBeLessThan(256 << 20);
+    } finally {
+      await greedy.remove();
     }
   });
 });

@@ -100,6 +100,26 @@ describe('network on', () => {
     expect(await reached(neighbour, [[address, 8000]])).toEqual([`tcp ${address}:8000`]);
   });
 
+  test('no neighbour is seen: not in answers to ARP, and not by name', async () => {
+    const address = await addressOf(neighbour);
+    const seen = await sandbox.python<{ arp: string; names: string[]; reverse: string }>(`
+import json, socket
+try: socket.create_connection(('${address}', 80), 4)
+except OSError: pass
+arp = [line.split() for line in open('/proc/net/arp') if line.startswith('${address} ')]
+def found(name):
+    try: return socket.gethostbyname(name)
+    except OSError: return None
+guesses = ['runner', 'redis', 'gbx', 'glovebox', 'sandbox', 'base', 'gbx-${its.installationId}', 'host.docker.internal', 'gateway.docker.internal']
+try: reverse = socket.gethostbyaddr('${address}')[0]
+except OSError: reverse = ''
+print(json.dumps({'arp': arp[0][3] if arp else '', 'names': [g for g in guesses if found(g)], 'reverse': reverse}))`);
+    expect(seen.arp === '' || seen.arp === '00:00:00:00:00:00').toBe(true);
+    expect(seen.names).toEqual([]);
+    // The engine's own resolver tells the random name of the container at an address: nothing of who runs there or why.
+    expect(seen.reverse).toMatch(/^$|^gbx-[0-9a-f]{12}-[0-9a-f]{16}\.gbx-[0-9a-f]{12}$/);
+  });
+
   test('private, shared, link-local and metadata addresses are refused at once, not by silence', async () => {
     const targets = [
       '10.0.0.1',

@@ -240,6 +240,19 @@ describe('what a sandbox sees', () => {
     expect(stdout.trim().split(/\s+/)).toEqual(['0', '0', '0']);
   });
 
+  test('the node’s disks, devices, page tables, modules and other sandboxes’ locks and load are masked', async () => {
+    const { stdout } = await sandbox.run(
+      `for path in /proc/kpagecgroup /proc/kpagecount /proc/kpageflags /proc/slabinfo /proc/vmallocinfo /proc/buddyinfo /proc/pagetypeinfo \
+         /proc/locks /proc/ioports /proc/config.gz /proc/diskstats /proc/pressure/cpu /sys/kernel/notes /sys/kernel/vmcoreinfo; do
+         [ -e $path ] && [ "$(head -c 8 $path 2>/dev/null | wc -c)" != 0 ] && echo "$path says something"
+       done
+       for path in /sys/block /sys/bus /sys/class/block /sys/module /sys/kernel/slab /sys/kernel/debug /sys/kernel/tracing /sys/fs/ext4; do
+         [ -n "$(ls -A $path 2>/dev/null)" ] && echo "$path shows something"
+       done; true`,
+    );
+    expect(stdout).toBe('');
+  });
+
   test('kernel settings can’t be written', async () => {
     const { stdout } = await sandbox.run(
       `for path in /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname /proc/sys/vm/overcommit_memory /proc/sysrq-trigger /sys/kernel/uevent_helper /proc/sys/net/ipv4/ip_forward; do
