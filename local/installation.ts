@@ -8,6 +8,7 @@ import { acquireEngine, findEnginePackages, type Engine } from './engine.ts';
 import { describeRunning, installationMutex } from './holder.mjs';
 import { ensureImages } from './images.ts';
 import { removeLeftovers } from './leftovers.ts';
+import { keepLogsBounded } from './logs.ts';
 import { tryHold } from './mutex.ts';
 import { installPackages, type PackageName } from './packages.ts';
 import { checkRedis, findFreePort, startRedis, type RedisService } from './redis.ts';
@@ -90,6 +91,8 @@ async function bringUp(options: InstallationOptions, cleanups: Cleanup[], stop: 
   const port = options.port ?? (await findFreePort());
   const url = `http://${reachableHost(options.bind)}:${port}`;
   cleanups.push(await holdDataDir(dataDir, url));
+  const logs = keepLogsBounded(dataDir, progress);
+  cleanups.push(async () => logs.stop());
   const engine = await provision({ ...options, dataDir, progress });
   cleanups.push(() => engine.release());
   proceed();
