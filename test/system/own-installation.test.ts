@@ -87,7 +87,9 @@ test('without Redis /readyz is 503 and names it, /healthz stays 200, and both ar
 
 test('a resume while the runner is away is 503, leaves the sandbox paused, and works once it is back', async () => {
   const tenant = await own.tenant();
-  const { id } = await tenant.createSandbox();
+  // Redis has just come back, which the service knows before its runner does.
+  const create = () => tenant.createSandbox().catch(() => undefined);
+  const { id } = await waitFor('a first sandbox', create, 15_000, 200);
   await run(tenant, id, 'echo kept > /workspace/file');
   await tenant.json(`/v1/sandboxes/${id}/pause`, { method: 'POST' });
   await own.installation.runner.kill('SIGKILL');
