@@ -12,6 +12,10 @@ const REATTACH_PAUSE_MS = 250;
 /** Until then a start whose fate is unknown may still begin. */
 const START_SETTLED_MS = limits.startWithinMs + 1_000;
 
+/** One read's size: a default reader would get 4 KiB at a time, and most processes say less than the first of these. */
+const READ_FIRST_BYTES = 16 * 1024;
+const READ_MAX_BYTES = limits.channelCreditBytes;
+
 type Bytes = ReadableStream<Uint8Array>;
 
 /** How to get at a process's events: the call that began it, and the one that comes back to it. */
@@ -30,7 +34,8 @@ export interface ProcessSource {
 /** Events of one process, whatever becomes of the shards on the way: ends after its final event or fails with a ServiceError. */
 export class ProcessEvents {
   readonly #source: ProcessSource;
-  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #reader: ReadableStreamBYOBReader | undefined;
+  #readBytes = READ_FIRST_BYTES;
   #decoder = new FrameDecoder();
   #ready: StreamEvent[] = [];
   #offset: number;
@@ -68,7 +73,7 @@ export class ProcessEvents {
   }
 
   #read(stream: Bytes): void {
-    this.#reader = stream.getReader();
+    this.#reader = stream.getReader({ mode: 'byob' });
     this.#decoder = new FrameDecoder();
   }
 
@@ -76,8 +81,9 @@ export class ProcessEvents {
     let chunk: ReadableStreamReadResult<Uint8Array>;
     try {
       if (!this.#reader) throw new Error('not open');
-      chunk = await this.#reader.read();
+      chunk = await this.#reader.read(new Uint8Array(this.#readBytes));
       if (chunk.done) throw new Error('the stream ended early');
+      if (chunk.value.byteLength === this.#readBytes) this.#readBytes = Math.min(this.#readBytes * 4, READ_MAX_BYTES);
     } catch (error) {
       return this.#reattach(error);
     }

@@ -1,5 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import { DeliveryError } from './ports.ts';
+import { WideConnector } from './redis-connector.ts';
 
 const CONNECT_TIMEOUT_MS = 2_000;
 const COMMAND_TIMEOUT_MS = 2_000;
@@ -22,7 +23,11 @@ export type ClientKind = 'command' | 'blocking';
 
 /** Connected when it resolves. `blocking` is for XREAD BLOCK, whose reader has a watchdog of its own. */
 export const connectClient = async (url: string, kind: ClientKind): Promise<Redis> => {
-  const client = new Redis(url, kind === 'command' ? { ...options, commandTimeout: COMMAND_TIMEOUT_MS } : options);
+  const client = new Redis(url, {
+    ...options,
+    ...(kind === 'command' ? { commandTimeout: COMMAND_TIMEOUT_MS } : {}),
+    ...(new URL(url).protocol === 'redis:' ? { Connector: WideConnector } : {}),
+  });
   // An 'error' event without a listener would be thrown; what matters arrives as 'close' and as rejected commands.
   client.on('error', () => undefined);
   let timer: ReturnType<typeof setTimeout> | undefined;
