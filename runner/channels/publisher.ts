@@ -1,7 +1,8 @@
 import type { Redis } from 'ioredis';
-import { streamFields, type OutEvent } from '../protocol/channel.ts';
+import type { OutEvent } from '../protocol/channel.ts';
 import type { ReplyTo } from '../protocol/jobs.ts';
 import type { Logger } from '../log.ts';
+import { StreamEntry } from './stream-entry.ts';
 
 /** Events of all channels that wait for Redis's acknowledgement, in bytes. Past it a channel is detached, not the runner swelled. */
 const BUFFER_BYTES = 64 * 1024 * 1024;
@@ -10,8 +11,6 @@ const BUFFER_MS = 20_000;
 const EXPIRY_CHECK_MS = 1_000;
 /** What an entry costs beside its payload. */
 const ENTRY_OVERHEAD_BYTES = 256;
-/** One pipeline carries at most this much, so that a reader's small event isn't stuck behind another's megabytes. */
-const BATCH_BYTES = 1024 * 1024;
 
 /** One channel of the edge's `out-` stream, as its writer sees it. */
 export interface OutChannel {
@@ -48,9 +47,10 @@ interface Channel {
 export class Publisher {
   readonly #redis: Redis;
   readonly #log: Logger;
-  /** Unacknowledged, in order; the first `#sent` of them are on their way. */
-  #entries: Entry[] = [];
-  #sent = 0;
+  /** Unacknowledged, by their numbers, in order; those before `#unsent` are on their way. */
+  readonly #entries = new Map<number, Entry>();
+  #next = 0;
+  #unsent = 0;
   #bufferedBytes = 0;
   #scheduled = false;
   /** Counts connections: answers to what an earlier one was sent are void. */
@@ -94,7 +94,7 @@ export class Publisher {
   /** Resolves when all that was queued is acknowledged, or after `timeoutMs`. */
   async drain(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs;
-    while (this.#entries.length > 0 && Date.now() < deadline) {
+    while (this.#entries.size > 0 && Date.now() < deadline) {
       this.#flush();
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
@@ -110,7 +110,7 @@ export class Publisher {
   #push(channel: Channel, event: OutEvent, bytes: Uint8Array | undefined, costBytes: number): void {
     const header = JSON.stringify({ c: channel.id, q: channel.sequence++, ...event });
     const entry = { channel, stream: channel.stream, header, bytes, costBytes, queuedAtMs: Date.now() };
-    this.#entries.push(entry);
+    this.#entries.set(this.#next++, entry);
     this.#bufferedBytes += costBytes;
     this.#schedule();
   }
@@ -134,46 +134,54 @@ export class Publisher {
   #flush(): void {
     if (this.#broken || this.#redis.status !== 'ready') {
       this.#expire();
-      if (this.#entries.length > 0 && this.#expiryTimer === undefined) {
+      if (this.#entries.size > 0 && this.#expiryTimer === undefined) {
         this.#expiryTimer = setTimeout(() => this.#onExpiryTimer(), EXPIRY_CHECK_MS);
       }
       return;
     }
-    while (this.#sent < this.#entries.length) this.#sendBatch();
+    this.#send();
   }
 
-  #sendBatch(): void {
-    const pipeline = this.#redis.pipeline();
-    const batch: Entry[] = [];
-    for (let size = 0; size < BATCH_BYTES && this.#sent < this.#entries.length; this.#sent++) {
-      const entry = this.#entries[this.#sent];
-      if (!entry) break;
-      const fields: (string | Buffer)[] = [streamFields.header, entry.header];
-      if (entry.bytes) fields.push(streamFields.bytes, asBuffer(entry.bytes));
-      pipeline.xadd(entry.stream, 'NOMKSTREAM', '*', ...fields);
-      batch.push(entry);
-      size += entry.costBytes;
-    }
+  /** All of it leaves as one write. */
+  #send(): void {
+    const { stream } = this.#redis;
     const generation = this.#generation;
-    pipeline.exec().then(
-      (replies) => this.#acknowledge(generation, batch, replies ?? []),
-      (error: unknown) => this.#fail(generation, error),
-    );
+    stream.cork();
+    try {
+      for (; this.#unsent < this.#next; this.#unsent++) {
+        const number = this.#unsent;
+        const entry = this.#entries.get(number);
+        if (!entry) continue;
+        const command = new StreamEntry(entry.stream, entry.header, entry.bytes);
+        this.#redis.sendCommand(command);
+        command.promise.then(
+          (id: unknown) => this.#acknowledge(generation, number, entry, id),
+          (error: Error) => this.#refuse(generation, number, entry, error),
+        );
+      }
+    } finally {
+      stream.uncork();
+    }
   }
 
-  #acknowledge(generation: number, batch: Entry[], replies: [error: Error | null, result: unknown][]): void {
+  /** nil: the stream is gone. */
+  #acknowledge(generation: number, number: number, entry: Entry, id: unknown): void {
     if (generation !== this.#generation) return;
-    const unsent = replies.find(([error]) => error !== null && !isAnswer(error));
-    if (unsent) return this.#fail(generation, unsent[0]);
-    this.#entries.splice(0, batch.length);
-    this.#sent -= batch.length;
-    batch.forEach((entry, index) => {
-      this.#bufferedBytes -= entry.costBytes;
-      const [error, id] = replies[index] ?? [null, null];
-      // nil: the stream is gone. An error on a live connection (wrong type, no permission, out of memory) won't pass by itself.
-      if (error) this.#log.error('publish_refused', { channel: entry.channel.id, error });
-      if (error || id === null) this.#streamGone(entry.stream);
-    });
+    this.#forget(number, entry);
+    if (id === null) this.#streamGone(entry.stream);
+  }
+
+  #refuse(generation: number, number: number, entry: Entry, error: Error): void {
+    if (generation !== this.#generation) return;
+    if (!isAnswer(error)) return this.#fail(generation, error);
+    // Told on a live connection (wrong type, no permission, out of memory): it won't pass by itself.
+    this.#log.error('publish_refused', { channel: entry.channel.id, error });
+    this.#forget(number, entry);
+    this.#streamGone(entry.stream);
+  }
+
+  #forget(number: number, entry: Entry): void {
+    if (this.#entries.delete(number)) this.#bufferedBytes -= entry.costBytes;
   }
 
   #fail(generation: number, error: unknown): void {
@@ -186,7 +194,7 @@ export class Publisher {
   /** What was on its way may not have arrived: all of it is sent again. */
   #rewind(): void {
     this.#generation++;
-    this.#sent = 0;
+    this.#unsent = this.#entries.keys().next().value ?? this.#next;
   }
 
   #onExpiryTimer(): void {
@@ -196,11 +204,11 @@ export class Publisher {
 
   /** While Redis is away: gives up the channels whose oldest event has waited too long. */
   #expire(): void {
-    const oldest = this.#entries[0];
+    const oldest = this.#entries.values().next().value;
     if (!oldest || Date.now() - oldest.queuedAtMs < BUFFER_MS) return;
-    const expired = new Set(this.#entries.map((entry) => entry.channel));
+    const expired = new Set([...this.#entries.values()].map((entry) => entry.channel));
     this.#log.warn('publisher_gave_up', { channels: expired.size, bufferedBytes: this.#bufferedBytes });
-    this.#entries = [];
+    this.#entries.clear();
     this.#bufferedBytes = 0;
     this.#rewind();
     for (const channel of expired) this.#gone(channel);
@@ -226,8 +234,3 @@ export class Publisher {
 
 /** Redis itself has refused it, as opposed to not having been reached. */
 const isAnswer = (error: Error): boolean => error.name === 'ReplyError';
-
-/** The same memory; ioredis takes Buffers only. */
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
