@@ -1,6 +1,7 @@
 import type { AgentSession } from './agent/session.ts';
 import { monotonicMs } from './clock.ts';
 import type { ContainerEngine } from './engine/port.ts';
+import { adoptProcesses } from './handlers/process-adopt.ts';
 import type { Journal, JournalRow } from './journal.ts';
 import type { Logger } from './log.ts';
 import { reconcile } from './reconcile.ts';
@@ -41,7 +42,8 @@ async function adoptOne(parts: AdoptionParts, row: JournalRow, frozen: boolean):
   const { containerId, slot } = row;
   if (containerId === null || slot === null) throw new Error('reconcile() adopts rows with a container only');
   const session = await parts.openSession(socketDirOf(parts.dataDir, slot));
-  const sandbox = restore(parts, row, { containerId, slot, session });
+  const home = { containerId, slot, session };
+  const sandbox = Object.assign(restore(parts, row, home), { home });
   // The crash may have come between the engine's freeze (or thaw) and its row: the engine knows.
   if (frozen !== sandbox.deadline.paused) {
     if (frozen) await parts.engine.unpause(containerId);
@@ -51,6 +53,7 @@ async function adoptOne(parts: AdoptionParts, row: JournalRow, frozen: boolean):
   sandbox.oomKills = await parts.engine.oomKills(containerId).catch(() => 0); // its death is about to be reported
   parts.sandboxes.put(sandbox);
   parts.sandboxes.arm(sandbox);
+  adoptProcesses(parts, sandbox);
 }
 
 function enter(sandboxes: SandboxTable, sandbox: Sandbox): Sandbox {

@@ -20,9 +20,19 @@ export interface Journal {
   forget(sandboxId: string): void;
   outcome(sandboxId: string, epoch: number, revision: number): RecordedOutcome | undefined;
   recordOutcome(sandboxId: string, epoch: number, revision: number, outcome: RecordedOutcome): void;
+  /** The processes of a sandbox that have a deadline of their own. */
+  processes(sandboxId: string): ProcessRow[];
+  saveProcess(sandboxId: string, row: ProcessRow): void;
+  forgetProcess(sandboxId: string, processId: string): void;
   /** Drops tombstones and outcomes of sandboxes that ended, and were recorded as ended, before `wallMs`. */
   sweep(wallMs: number): void;
   close(): void;
+}
+
+export interface ProcessRow {
+  processId: string;
+  /** CLOCK_MONOTONIC; outlived by no container that it is about. */
+  deadlineMonotonicMs: number;
 }
 
 export type RecordedOutcome = { ok: true; value: SandboxOutcome } | { ok: false; fault: RunnerFault };
@@ -55,8 +65,9 @@ const recordedOutcome = z.discriminatedUnion('ok', [
   z.object({ ok: z.literal(false), fault: runnerFault }),
 ]);
 
-const SCHEMA_VERSION = 1;
-const SCHEMA = `
+/** Each entry brings a journal from its index's version to the next. What has landed is never edited. */
+const MIGRATIONS = [
+  `
   CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), runner_id TEXT NOT NULL, secret TEXT NOT NULL) STRICT;
   CREATE TABLE sandbox (sandbox_id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE outcome (
@@ -64,7 +75,14 @@ const SCHEMA = `
     PRIMARY KEY (sandbox_id, epoch, revision)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX outcome_at ON outcome (at_ms);
-`;
+  `,
+  `
+  CREATE TABLE process (
+    sandbox_id TEXT NOT NULL, process_id TEXT NOT NULL, deadline_monotonic_ms REAL NOT NULL,
+    PRIMARY KEY (sandbox_id, process_id)
+  ) STRICT, WITHOUT ROWID;
+  `,
+];
 
 export function openJournal(path: string): Journal {
   const database = new DatabaseSync(path);
@@ -76,9 +94,11 @@ export function openJournal(path: string): Journal {
 function migrate(database: DatabaseSync): void {
   const found = database.prepare('PRAGMA user_version').get();
   const version = Number(found?.['user_version'] ?? 0);
-  if (version === SCHEMA_VERSION) return;
-  if (version !== 0) throw new Error(`The journal has schema ${version}; this runner knows ${SCHEMA_VERSION}.`);
-  database.exec(`BEGIN; ${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT;`);
+  if (version > MIGRATIONS.length) {
+    throw new Error(`The journal has schema ${version}; this runner knows ${MIGRATIONS.length}.`);
+  }
+  const missing = MIGRATIONS.slice(version).join('');
+  database.exec(`BEGIN; ${missing} PRAGMA user_version = ${MIGRATIONS.length}; COMMIT;`);
 }
 
 class SqliteJournal implements Journal {
@@ -123,6 +143,27 @@ class SqliteJournal implements Journal {
   forget(sandboxId: string): void {
     this.#database.prepare('DELETE FROM sandbox WHERE sandbox_id = ?').run(sandboxId);
     this.#database.prepare('DELETE FROM outcome WHERE sandbox_id = ?').run(sandboxId);
+    this.#database.prepare('DELETE FROM process WHERE sandbox_id = ?').run(sandboxId);
+  }
+
+  processes(sandboxId: string): ProcessRow[] {
+    const found = this.#database
+      .prepare('SELECT process_id, deadline_monotonic_ms FROM process WHERE sandbox_id = ?')
+      .all(sandboxId);
+    return found.map((values) => ({
+      processId: String(values['process_id']),
+      deadlineMonotonicMs: Number(values['deadline_monotonic_ms']),
+    }));
+  }
+
+  saveProcess(sandboxId: string, { processId, deadlineMonotonicMs }: ProcessRow): void {
+    this.#database
+      .prepare('INSERT OR REPLACE INTO process (sandbox_id, process_id, deadline_monotonic_ms) VALUES (?, ?, ?)')
+      .run(sandboxId, processId, deadlineMonotonicMs);
+  }
+
+  forgetProcess(sandboxId: string, processId: string): void {
+    this.#database.prepare('DELETE FROM process WHERE sandbox_id = ? AND process_id = ?').run(sandboxId, processId);
   }
 
   outcome(sandboxId: string, epoch: number, revision: number): RecordedOutcome | undefined {
@@ -143,6 +184,7 @@ class SqliteJournal implements Journal {
     this.#database
       .prepare('DELETE FROM outcome WHERE at_ms < ? AND sandbox_id NOT IN (SELECT sandbox_id FROM sandbox)')
       .run(wallMs);
+    this.#database.exec('DELETE FROM process WHERE sandbox_id NOT IN (SELECT sandbox_id FROM sandbox)');
   }
 
   close(): void {

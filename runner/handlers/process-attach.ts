@@ -31,11 +31,12 @@ export const listProcesses: ExecHandler<'process.list'> = async (_context, _job,
   conversation.finish();
 };
 
-/** Its deadline is the agent's to keep: when it began is not known here. */
+/** Its deadline, if it has one, is the agent's to keep: adoption knew of none. */
 function enterFound(context: HandlerContext, sandbox: LiveSandbox, processId: string): RunningProcess {
   const running = new RunningProcess(processId, undefined, {
     ...surroundingsOf(context, sandbox),
     onExit: () => sandbox.processes.delete(processId),
+    onLeave: () => undefined,
   });
   sandbox.processes.set(processId, running);
   return running;

@@ -4,8 +4,9 @@ import { RunnerError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { ProcessExit, ProcessSpec } from '../protocol/process.ts';
 import { commandText } from '../sandboxes/history.ts';
+import { KeptDeadline } from '../sandboxes/kept-deadline.ts';
 import { AGENT_ANSWER_MS, RunningProcess } from '../sandboxes/running-process.ts';
-import { sawOom, type LiveSandbox } from '../sandboxes/sandbox.ts';
+import { sawOom, type Home, type LiveSandbox, type Sandbox } from '../sandboxes/sandbox.ts';
 import type { ExecHandler, HandlerContext } from './handler.ts';
 
 export const startProcess: ExecHandler<'process.start'> = async (context, job, sandbox, conversation) => {
@@ -41,19 +42,27 @@ export const agentSilent = () => new RunnerError('agent_unavailable', 'The sandb
 function enterProcess(context: HandlerContext, sandbox: LiveSandbox, spec: ProcessSpec): RunningProcess {
   const command = commandText(spec.command);
   const startedAtMs = Date.now();
-  const running = new RunningProcess(spec.processId, spec.timeoutMs, {
+  const { timeoutMs } = spec;
+  const kept =
+    timeoutMs === undefined ? undefined : new KeptDeadline(context.journal, sandbox.id, spec.processId, timeoutMs);
+  const running = new RunningProcess(spec.processId, timeoutMs, {
     ...surroundingsOf(context, sandbox),
     onExit: (exit) => {
       sandbox.processes.delete(spec.processId);
+      kept?.forget();
       if (running.pid !== undefined)
         context.history.add(sandbox.id, record(spec.processId, command, startedAtMs, exit));
     },
+    onLeave: () => kept?.keep(),
   });
   sandbox.processes.set(spec.processId, running);
   return running;
 }
 
-export function surroundingsOf({ sandboxes, engine }: HandlerContext, sandbox: LiveSandbox) {
+export function surroundingsOf(
+  { sandboxes, engine }: Pick<HandlerContext, 'sandboxes' | 'engine'>,
+  sandbox: Sandbox & { home: Home },
+) {
   const { session, containerId } = sandbox.home;
   return {
     session,
@@ -66,7 +75,7 @@ export function surroundingsOf({ sandboxes, engine }: HandlerContext, sandbox: L
 }
 
 /** A count that has grown, or grew a moment ago: one kill for memory often ends several processes. */
-async function findOom(engine: ContainerEngine, sandbox: LiveSandbox, containerId: string): Promise<boolean> {
+async function findOom(engine: ContainerEngine, sandbox: Sandbox, containerId: string): Promise<boolean> {
   const kills = await engine.oomKills(containerId).catch(() => sandbox.oomKills); // the container is gone: said elsewhere
   if (kills > sandbox.oomKills) sandbox.oomAtMs = monotonicMs();
   sandbox.oomKills = kills;

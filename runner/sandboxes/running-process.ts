@@ -18,6 +18,8 @@ export interface ProcessSurroundings {
   /** Whether the kernel has just killed something in this container for memory. Never rejects. */
   oomKilled(): Promise<boolean>;
   onExit(exit: ProcessExit): void;
+  /** The runner stops while it runs. */
+  onLeave(): void;
   onForeground(change: 1 | -1): void;
 }
 
@@ -59,6 +61,24 @@ export class RunningProcess implements ReaderOwner {
 
   started(pid: number): void {
     this.#pid = pid;
+  }
+
+  /** Of one that an earlier life of the runner started: from here on its exit is heard. */
+  rejoin(): void {
+    const { attach, sink } = this.watcher();
+    this.#around.session.attach(this.processId, attach, sink).catch((error: unknown) => {
+      // While the agent is away nothing is known, and the deadline's timer stays.
+      if (error instanceof RunnerError && error.code === 'process_not_found') this.#forget();
+    });
+  }
+
+  /** The runner stops; the process runs on, and is the next life's. */
+  leaveRunning(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#around.onLeave();
+    clearTimeout(this.#deadlineTimer);
+    clearTimeout(this.#lostTimer);
   }
 
   /** Somebody has to hear of the exit, for the history and the deadline, when no channel does. */

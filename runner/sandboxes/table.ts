@@ -180,6 +180,7 @@ export class SandboxTable {
   stop(): void {
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
+    for (const sandbox of this.all()) for (const running of sandbox.processes.values()) running.leaveRunning();
   }
 
   #onTimer(sandbox: Sandbox): void {

@@ -82,11 +82,18 @@ interface Started {
 /** An agent that does as the test says: processes start at once and end when told. */
 export class SessionDouble implements AgentSession {
   readonly connected = true;
-  readonly started = new Map<string, Started>();
+  readonly started: Map<string, Started>;
+  readonly signals: string[] = [];
   readonly stdin: string[] = [];
   configured: { env: Record<string, string>; cwd: string } | undefined;
   granted = 0;
   closed = false;
+
+  /** `before`: the same agent, as the runner's last life knew it. */
+  constructor(before?: SessionDouble) {
+    const running = [...(before?.started ?? [])];
+    this.started = new Map(running.map(([processId, { spec }]) => [processId, { spec, sinks: new Set() }]));
+  }
 
   async ready() {}
   async configure(config: { env: Record<string, string>; cwd: string }) {
@@ -110,7 +117,9 @@ export class SessionDouble implements AgentSession {
   }
   async closeStdin() {}
   async resize() {}
-  async signal() {}
+  async signal(processId: string, name: string) {
+    this.signals.push(`${processId} ${name}`);
+  }
   async terminateAll() {}
   async file(): Promise<never> {
     throw new RunnerError('file_not_found', 'There is no such file.');

@@ -61,6 +61,7 @@ export async function startHarness(env: Record<string, string> = {}): Promise<Ha
   const dataDir = await mkdtemp(join(tmpdir(), 'gbx-r-'));
   const engine = new EngineDouble();
   const sessions: SessionDouble[] = [];
+  const agents = new Map<string, SessionDouble>();
   const logs: string[] = [];
   const fatal: Error[] = [];
   const config = readConfig({
@@ -77,8 +78,9 @@ export async function startHarness(env: Record<string, string> = {}): Promise<Ha
       config,
       controlPlane: createControlPlane({ url: config.controlPlaneUrl, joinToken: config.joinToken, log }),
       openEngine: async () => engine,
-      openSession: async () => {
-        const session = new SessionDouble();
+      openSession: async (socketDir) => {
+        const session = new SessionDouble(agents.get(socketDir));
+        agents.set(socketDir, session);
         sessions.push(session);
         return session;
       },

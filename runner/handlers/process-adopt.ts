@@ -1,0 +1,30 @@
+import { monotonicMs } from '../clock.ts';
+import type { ContainerEngine } from '../engine/port.ts';
+import type { Journal } from '../journal.ts';
+import { RunningProcess } from '../sandboxes/running-process.ts';
+import type { Home, Sandbox } from '../sandboxes/sandbox.ts';
+import type { SandboxTable } from '../sandboxes/table.ts';
+import { surroundingsOf } from './process-start.ts';
+
+interface AdoptionContext {
+  journal: Journal;
+  engine: ContainerEngine;
+  sandboxes: SandboxTable;
+}
+
+/** The processes that an earlier life promised to end at a moment: their deadlines are the host's to keep again. */
+export function adoptProcesses(context: AdoptionContext, sandbox: Sandbox & { home: Home }): void {
+  const { journal } = context;
+  for (const { processId, deadlineMonotonicMs } of journal.processes(sandbox.id)) {
+    const running = new RunningProcess(processId, Math.max(0, deadlineMonotonicMs - monotonicMs()), {
+      ...surroundingsOf(context, sandbox),
+      onExit: () => {
+        sandbox.processes.delete(processId);
+        journal.forgetProcess(sandbox.id, processId);
+      },
+      onLeave: () => undefined,
+    });
+    sandbox.processes.set(processId, running);
+    running.rejoin();
+  }
+}
