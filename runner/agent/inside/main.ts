@@ -8,6 +8,7 @@ import { Uploads } from './files/uploads.ts';
 import { Watches } from './files/watches.ts';
 import { ProcessTable } from './processes.ts';
 import type { Outlet } from './reader.ts';
+import { warmUp } from './warm-up.ts';
 
 /** The container's main program (under tini): starts and feeds processes, works on files, and tells the host about it. */
 const socketPath = `${SOCKET_MOUNT}/${SOCKET_NAME}`;
@@ -73,3 +74,5 @@ process.on('SIGTERM', () => process.exit(0));
 
 process.umask(0o022);
 control.dial();
+// Beside the dial, not before it: a container that is wanted at once is not held up.
+void warmUp('user');
