@@ -68,7 +68,7 @@ export type ContainerEvent =
 
 export interface EngineReport {
   engine: string;
-  runtime: 'runc' | 'runsc';
+  runtime: 'runc';
   cgroupVersion: 1 | 2;
   /** 'on' only where the deny rules are in place and were seen to hold. */
   networks: ('on' | 'off')[];

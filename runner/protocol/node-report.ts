@@ -54,7 +54,7 @@ export const heartbeat = z.object({
   sequence: z.int().min(0),
   draining: z.boolean(),
   region: z.string().max(64),
-  runtime: z.enum(['runc', 'runsc']),
+  runtime: z.enum(['runc']),
   checkpoint: z.enum(['none', 'freeze']),
   cpus: z.number(),
   memoryMiB: z.int(),
