@@ -6,8 +6,13 @@ import { asError } from './docker-client.ts';
 import type { ContainerEngine, StartedContainer } from './port.ts';
 import { whenAgentReady } from './ready.ts';
 
+/**
+ * Starting a container takes the engine a tenth of a second of CPU, which the create before it and its first command should not have
+ * to share: a refill begins this long after the last create has ended.
+ */
+const settleMs = 100;
 /** Refills give way to creates, but not for ever: a node under steady load would never get warm again. */
-const yieldMaxMs = 5_000;
+const yieldMaxMs = 1_000;
 const sweepMs = 1_000;
 /** Sweeps in a row without a connection after which a member is given up; an agent dials again every 100 ms. */
 const missedSweepsMax = 2;
@@ -75,6 +80,7 @@ export class WarmPool {
   readonly #removals = new Set<Promise<void>>();
   readonly #sweeper: NodeJS.Timeout;
   #creates = 0;
+  #lastCreateEndedMs = -Infinity;
   #wakeYielding: (() => void) | undefined;
   #starting: string | undefined;
   #refilling: Promise<void> | undefined;
@@ -95,13 +101,14 @@ export class WarmPool {
     return { containerId, slot, session, imageEnv };
   }
 
-  /** No refill begins while `create` is under way (for up to 5 s), its own claim's included; resolves or rejects as it does. */
+  /** No refill begins while `create` is under way or has just ended (for up to yieldMaxMs); resolves or rejects as it does. */
   async yieldTo<T>(create: () => Promise<T>): Promise<T> {
     this.#creates += 1;
     try {
       return await create();
     } finally {
       this.#creates -= 1;
+      this.#lastCreateEndedMs = performance.now();
       if (this.#creates === 0) this.#wakeYielding?.();
     }
   }
@@ -225,12 +232,21 @@ export class WarmPool {
   }
 
   async #yieldToCreates(): Promise<void> {
-    if (this.#creates === 0 || this.#stop.signal.aborted) return;
-    const quiet = new Promise<void>((resolve) => {
+    const giveUpAtMs = performance.now() + yieldMaxMs;
+    while (!this.#stop.signal.aborted) {
+      const quietAtMs = this.#creates > 0 ? Infinity : this.#lastCreateEndedMs + settleMs;
+      const waitMs = Math.min(quietAtMs, giveUpAtMs) - performance.now();
+      if (waitMs <= 0) return;
+      await this.#createsEndOr(waitMs);
+    }
+  }
+
+  async #createsEndOr(waitMs: number): Promise<void> {
+    const woken = new Promise<void>((resolve) => {
       this.#wakeYielding = resolve;
     });
     const given = new AbortController();
-    await Promise.race([quiet, delay(yieldMaxMs, given.signal).catch(() => undefined)]);
+    await Promise.race([woken, delay(waitMs, given.signal).catch(() => undefined)]);
     given.abort();
     this.#wakeYielding = undefined;
   }
