@@ -173,11 +173,16 @@ export function encodeDetach(reader: number): Uint8Array {
 export const decodeDetach = (payload: Uint8Array): number =>
   new DataView(payload.buffer, payload.byteOffset).getUint32(0);
 
-/** Cuts a byte stream into frames. Holds at most one unfinished frame; refuses a length before it holds its bytes. */
+/**
+ * Cuts a byte stream into frames. Holds at most one unfinished frame, in memory of its own size: a sender that sends it byte by
+ * byte costs no more than one that sends it whole. A length out of bounds is refused before its bytes are held.
+ */
 export class FrameReader {
-  #parts: Uint8Array[] = [];
+  /** The frame under way, with its length and kind, and how much of it is there. */
+  #frame: Uint8Array | undefined;
   #held = 0;
-  #needed = headerBytes;
+  readonly #header = new Uint8Array(headerBytes);
+  #headerHeld = 0;
   readonly #maxBytes: () => number;
 
   constructor(maxBytes: () => number) {
@@ -186,33 +191,48 @@ export class FrameReader {
 
   /** The frames that `chunk` completes, in order. Payloads may share the chunk's memory. Throws on a length out of bounds. */
   *push(chunk: Uint8Array): Generator<{ kind: number; payload: Uint8Array }> {
-    this.#parts.push(chunk);
-    this.#held += chunk.length;
-    while (this.#held >= this.#needed) {
-      const bytes = this.#joined();
-      const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
-      if (length < 1 || length > this.#maxBytes() + 1) throw new Error(`a frame of ${length} bytes`);
-      if (bytes.length < 4 + length) {
-        this.#needed = 4 + length;
-        return;
+    for (let at = 0; at < chunk.length;) {
+      const rest = chunk.subarray(at);
+      if (this.#frame === undefined && this.#headerHeld === 0 && rest.length >= headerBytes) {
+        const bytes = this.#frameBytes(rest);
+        if (rest.length >= bytes) {
+          at += bytes;
+          yield { kind: rest[4] ?? 0, payload: rest.subarray(headerBytes, bytes) };
+          continue;
+        }
       }
-      this.#held = bytes.length - 4 - length;
-      this.#parts = this.#held === 0 ? [] : [bytes.subarray(4 + length)];
-      this.#needed = headerBytes;
-      yield { kind: bytes[4] ?? 0, payload: bytes.subarray(headerBytes, 4 + length) };
+      at += this.#frame === undefined ? this.#takeHeader(rest) : this.#takeBody(this.#frame, rest);
+      const frame = this.#frame;
+      if (frame === undefined || this.#held < frame.length) continue;
+      this.#frame = undefined;
+      yield { kind: frame[4] ?? 0, payload: frame.subarray(headerBytes) };
     }
   }
 
-  #joined(): Uint8Array {
-    const [only] = this.#parts;
-    if (this.#parts.length === 1 && only !== undefined) return only;
-    const joined = new Uint8Array(this.#held);
-    let at = 0;
-    for (const part of this.#parts) {
-      joined.set(part, at);
-      at += part.length;
-    }
-    this.#parts = [joined];
-    return joined;
+  /** How many of `bytes` it has used. */
+  #takeHeader(bytes: Uint8Array): number {
+    const used = Math.min(bytes.length, headerBytes - this.#headerHeld);
+    this.#header.set(bytes.subarray(0, used), this.#headerHeld);
+    this.#headerHeld += used;
+    if (this.#headerHeld < headerBytes) return used;
+    this.#headerHeld = 0;
+    this.#frame = new Uint8Array(this.#frameBytes(this.#header));
+    this.#frame.set(this.#header);
+    this.#held = headerBytes;
+    return used;
+  }
+
+  #takeBody(frame: Uint8Array, bytes: Uint8Array): number {
+    const used = Math.min(bytes.length, frame.length - this.#held);
+    frame.set(bytes.subarray(0, used), this.#held);
+    this.#held += used;
+    return used;
+  }
+
+  /** Of the whole frame that these bytes begin. */
+  #frameBytes(header: Uint8Array): number {
+    const length = new DataView(header.buffer, header.byteOffset).getUint32(0);
+    if (length < 1 || length > this.#maxBytes() + 1) throw new Error(`a frame of ${length} bytes`);
+    return 4 + length;
   }
 }

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { OutputRing } from '../../runner/agent/inside/ring.ts';
@@ -24,6 +26,23 @@ test('frames come out as they went in, however the stream is cut', () => {
       expect(got).toEqual(sent.map(({ kind, payload }) => ({ kind, payload: Uint8Array.from(payload) })));
     }),
   );
+});
+
+test('a frame that comes byte by byte holds no more memory than one that comes whole', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const heldBytes = (): number => {
+    collect();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
+  };
+  const reader = new FrameReader(() => 1 << 20);
+  const frame = encodeFrame(1, new Uint8Array(1 << 20));
+  const before = heldBytes();
+  for (let at = 0; at < frame.length - 1; at += 1)
+    for (const early of reader.push(frame.slice(at, at + 1))) throw new Error(`a frame of kind ${early.kind}`);
+  expect(heldBytes() - before).toBeLessThan(16 << 20);
+  expect([...reader.push(frame.slice(-1))]).toHaveLength(1);
 });
 
 test('the ring holds exactly the newest bytes, each with its descriptor and offset', () => {
