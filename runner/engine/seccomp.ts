@@ -52,8 +52,19 @@ const allowed: Record<string, readonly string[]> = {
   information: words(`getrandom sysinfo`),
 };
 
+const AF_UNIX = 1;
 /** Address families a sandbox may open. Nothing else: no AF_PACKET, AF_ALG, AF_VSOCK, AF_XDP, AF_BLUETOOTH, AF_TIPC … */
-const families = { AF_UNIX: 1, AF_INET: 2, AF_INET6: 10 } as const;
+const internetFamilies = { AF_INET: 2, AF_INET6: 10 } as const;
+/**
+ * In these, what programs use: type (without its flags) and protocol. Any other pair would have the kernel load a module of its
+ * own for it (SCTP, DCCP, UDP-Lite, L2TP …), on the node and for everyone, or opens one with its own record of escapes (MPTCP).
+ */
+const socketTypeMask = 0xf;
+const transports = {
+  tcp: { type: 1, protocols: [0, 6] },
+  udp: { type: 2, protocols: [0, 17] },
+  ping: { type: 2, protocols: [1, 58] },
+} as const;
 const AF_NETLINK = 16;
 /** Reading routes (getaddrinfo, `ip`), socket tables (`ss`), and the audit record that sudo and su write. */
 const netlinkProtocols = { NETLINK_ROUTE: 0, NETLINK_SOCK_DIAG: 4, NETLINK_AUDIT: 9 } as const;
@@ -76,11 +87,12 @@ interface Rule {
 export function seccompProfile(): string {
   const rules: Rule[] = [
     { names: Object.values(allowed).flat(), action: 'SCMP_ACT_ALLOW' },
-    ...Object.values(families).map((family): Rule => ({
+    {
       names: ['socket', 'socketpair'],
       action: 'SCMP_ACT_ALLOW',
-      args: [{ index: 0, value: family, op: 'SCMP_CMP_EQ' }],
-    })),
+      args: [{ index: 0, value: AF_UNIX, op: 'SCMP_CMP_EQ' }],
+    },
+    ...internetSockets(),
     ...Object.values(netlinkProtocols).map((protocol): Rule => ({
       names: ['socket'],
       action: 'SCMP_ACT_ALLOW',
@@ -114,6 +126,22 @@ export function seccompProfile(): string {
     ],
     syscalls: rules,
   });
+}
+
+function internetSockets(): Rule[] {
+  return Object.values(internetFamilies).flatMap((family) =>
+    Object.values(transports).flatMap(({ type, protocols }) =>
+      protocols.map((protocol) => ({
+        names: ['socket'],
+        action: 'SCMP_ACT_ALLOW' as const,
+        args: [
+          { index: 0, value: family, op: 'SCMP_CMP_EQ' as const },
+          { index: 1, value: socketTypeMask, valueTwo: type, op: 'SCMP_CMP_MASKED_EQ' as const },
+          { index: 2, value: protocol, op: 'SCMP_CMP_EQ' as const },
+        ],
+      })),
+    ),
+  );
 }
 
 function words(text: string): readonly string[] {

@@ -171,6 +171,24 @@ print(json.dumps(kinds))`);
     expect(done.sort()).toEqual(['1', '10', '16', '2', 'netlink-0', 'netlink-4', 'netlink-9'].sort());
   });
 
+  test('of these, only TCP, UDP and ping: no other protocol, whose module the kernel would load for the node', async () => {
+    const answers = await sandbox.python<Record<string, string>>(`${prelude}
+def opened(*arguments):
+    try:
+        socket.socket(*arguments).close()
+        return 'done'
+    except OSError as error:
+        return errno.errorcode[error.errno]
+flags = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+print(json.dumps({'%d %d %d' % (family, kind, protocol): opened(family, kind | flags, protocol)
+  for family in (2, 10) for kind in (1, 2, 3, 4, 5, 6) for protocol in (0, 6, 17, 33, 115, 132, 136, 255, 256, 262)}))`);
+    const done = Object.keys(answers).filter((name) => answers[name] === 'done');
+    expect(done).toEqual(['2 1 0', '2 1 6', '2 2 0', '2 2 17', '10 1 0', '10 1 6', '10 2 0', '10 2 17']);
+    const refused = Object.values(answers).filter((answer) => answer !== 'done');
+    // EPERM: refused before the kernel could look for a module.
+    expect(new Set(refused)).toEqual(new Set(['EPERM']));
+  });
+
   test('a 32-bit system call ends the process instead of passing the filter', async () => {
     const { exit } = await sandbox.run(`python3 - <<'END'
 import ctypes, mmap
