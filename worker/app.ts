@@ -14,6 +14,9 @@ import { securityHeaders } from './middleware/security-headers.ts';
 /** Of every JSON route. A command string may have 1 MiB; JSON may need two bytes for one. */
 const jsonBodyMaxBytes = 2 * 1024 * 1024 + 64 * 1024;
 
+/** Where the admin key is asked for, and no tenant's. A test holds it to what the routes say. */
+const administered = /^\/v1\/(tenants(\/|$)|templates\/.)/;
+
 export interface AppDeps {
   services: Services;
   adminApiKey: string;
@@ -35,7 +38,7 @@ export const createApp = (deps: AppDeps): App => {
 
   const admin = adminKey(deps.adminApiKey);
   const tenant = tenantKey(deps.adminApiKey);
-  app.use('/v1/*', (c, next) => (/^\/v1\/tenants(\/|$)/.test(c.req.path) ? admin(c, next) : tenant(c, next)));
+  app.use('/v1/*', (c, next) => (administered.test(c.req.path) ? admin(c, next) : tenant(c, next)));
   boundJsonBodies(app);
   registerRoutes(app);
 

@@ -69,6 +69,7 @@ const examples: Record<string, Example> = {
   writePart: { bytes: 'text' },
   completeUpload: { json: { parts: 1 } },
   createKey: { json: { name: 'one' } },
+  changeTemplate: { json: { warmCount: 4 } },
   createTenant: { json: { name: 'one' } },
   changeTenant: { json: { name: 'one' } },
   createTenantKey: { json: { name: 'one' } },

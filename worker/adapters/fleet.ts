@@ -27,6 +27,7 @@ const askFleet = async <T>(env: Env, question: (fleet: DurableObjectStub<FleetOb
 export const createFleet = (env: Env, _settings: Settings): Fleet => ({
   place: (sandboxId, request) => askFleet(env, (fleet) => fleet.place(sandboxId, request)),
   release: (sandboxId) => askFleet(env, (fleet) => fleet.release(sandboxId)),
+  forgetTemplates: () => askFleet(env, (fleet) => fleet.forgetTemplates()),
   summary: () => askFleet(env, (fleet) => fleet.summary()),
 });
 

@@ -138,6 +138,8 @@ export interface Fleet {
   place(sandboxId: string, request: PlacementRequest): Promise<{ runnerId: string } | null>;
   /** Of a sandbox that is gone, or will not come: its place is free at once. */
   release(sandboxId: string): Promise<void>;
+  /** Templates have changed: what the next heartbeats are answered with is read anew. */
+  forgetTemplates(): Promise<void>;
   /** `online`: runners that take sandboxes now. */
   summary(): Promise<{ online: number; unreachable: number; networks: ('on' | 'off')[]; warm: number }>;
 }

@@ -50,6 +50,10 @@ export class Fleet extends DurableObject<Env> {
     this.#roster.release(sandboxId, Date.now());
   }
 
+  async forgetTemplates(): Promise<void> {
+    this.#templates.forget();
+  }
+
   async summary(): Promise<ReturnType<Roster['summary']>> {
     return this.#roster.summary(Date.now());
   }

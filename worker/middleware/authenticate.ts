@@ -18,7 +18,7 @@ const credentialOf = (c: HonoContext<AppEnv>): string => {
   return credential;
 };
 
-const adminHere = "The admin key manages tenants and their keys; use one of a tenant's keys here.";
+const adminHere = "The admin key manages tenants, their keys and templates; use one of a tenant's keys here.";
 
 /** A tenant's key: known, with the scope that the method needs, and within its rate. */
 export const tenantKey =
@@ -50,7 +50,7 @@ export const adminKey =
     if (!(await isAdminKey(credential, adminApiKey))) {
       // A tenant's valid key is told that it lacks the right; anything else that it is no key.
       await authenticate(adminContextOf(c), credential);
-      throw new ServiceError('permission_denied', 'Only the admin key may manage tenants.');
+      throw new ServiceError('permission_denied', 'Only the admin key may do this.');
     }
     await next();
   };

@@ -9,13 +9,24 @@ const cachedForMs = 30_000;
 export class TemplateCatalog {
   #templates: readonly Template[] = [];
   #readAtMs = Number.NEGATIVE_INFINITY;
+  #generation = 0;
 
   async list(directory: DirectoryDb, nowMs: number): Promise<readonly Template[]> {
-    if (nowMs - this.#readAtMs >= cachedForMs) {
-      this.#templates = await directory.select().from(templates).orderBy(asc(templates.name));
+    if (nowMs - this.#readAtMs < cachedForMs) return this.#templates;
+    const generation = this.#generation;
+    const read = await directory.select().from(templates).orderBy(asc(templates.name));
+    // What was read while it changed may be old: good for this answer, not for keeping.
+    if (generation === this.#generation) {
+      this.#templates = read;
       this.#readAtMs = nowMs;
     }
-    return this.#templates;
+    return read;
+  }
+
+  /** They have changed: the next question reads them anew. */
+  forget(): void {
+    this.#readAtMs = Number.NEGATIVE_INFINITY;
+    this.#generation += 1;
   }
 
   async get(directory: DirectoryDb, name: string, nowMs: number): Promise<Template> {
