@@ -23,7 +23,7 @@ const environment = z.object({
   /** '1': on SIGTERM remove all containers and the network. Otherwise they are left for the next life to adopt. */
   GLOVEBOX_REMOVE_ON_EXIT: z.enum(['0', '1']).default('0'),
   /** The most warm containers kept, whatever the control plane asks for. */
-  GLOVEBOX_WARM_LIMIT: z.coerce.number().int().min(0).max(256).default(16),
+  GLOVEBOX_WARM_LIMIT: z.coerce.number().int().min(0).max(256).default(defaultWarmLimit()),
   /** The most sandboxes at once, paused ones counted. */
   GLOVEBOX_SANDBOX_LIMIT: z.coerce.number().int().min(1).max(4096).default(defaultSandboxLimit()),
   /** No sandbox is begun while the node has less than this available. MiB. */
@@ -77,6 +77,11 @@ export function readConfig(env: Record<string, string | undefined>): RunnerConfi
     diskLimitMiB: values.GLOVEBOX_DISK_LIMIT_MIB,
     dns: values.GLOVEBOX_DNS,
   };
+}
+
+/** A warm container takes 8 to 12 MiB: a quarter of the node's memory at 16 MiB each. */
+function defaultWarmLimit(): number {
+  return Math.min(256, Math.floor(totalmem() / 4 / (16 * 1024 * 1024)));
 }
 
 /** Idle sandboxes cost little: bound them by memory at 64 MiB each and by a share of CPU. */
