@@ -57,6 +57,18 @@ describe('directories', () => {
     expect([entries.length, truncated]).toEqual([10_000, true]);
   });
 
+  test('are listed whatever times their files claim to be of', async () => {
+    await sandbox.output(
+      'mkdir /dev/shm/times; cd /dev/shm/times; touch -d @99999999999999 far; touch -d @-99999999999999 long-ago',
+    );
+    const { entries } = await list('/dev/shm/times');
+    expect(entries.map(({ modifiedAt }) => modifiedAt)).toEqual([
+      '9999-12-31T23:59:59.999Z',
+      '0000-01-01T00:00:00.000Z',
+    ]);
+    expect((await sandbox.call(`/files/content?${at('/dev/shm/times/far')}`)).status).toBe(200);
+  });
+
   test('that are missing, or files, can’t be listed', async () => {
     expect(await errorOf(await sandbox.call('/files?path=/tmp/nowhere'))).toMatchObject({ code: 'file_not_found' });
     await sandbox.writeFile('/tmp/plain', 'x');

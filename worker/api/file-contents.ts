@@ -7,6 +7,7 @@ import { contextOf, sandboxRefOf } from './context.ts';
 import { entryView, etagOf } from './file-view.ts';
 import { bodyOf } from './request-bytes.ts';
 import { answerBytes, contentHeaders } from './response-bytes.ts';
+import { timestampOf } from './timestamp.ts';
 
 type FileInfo = Awaited<ReturnType<Broker['readFile']>>['head']['entry'];
 
@@ -71,7 +72,7 @@ const fileHeaders = (entry: FileInfo): Record<string, string> => ({
   ...contentHeaders('application/octet-stream', entry.name),
   'accept-ranges': 'bytes',
   etag: etagOf(entry),
-  'last-modified': new Date(entry.modifiedAtMs).toUTCString(),
+  'last-modified': new Date(timestampOf(entry.modifiedAtMs)).toUTCString(),
 });
 
 const headersOnly = (entry: FileInfo): Response => {

@@ -1,4 +1,5 @@
 import type { Broker } from '../core/ports.ts';
+import { timestampOf } from './timestamp.ts';
 
 type FileInfo = Awaited<ReturnType<Broker['readFile']>>['head']['entry'];
 
@@ -12,7 +13,7 @@ export const entryView = (entry: FileInfo) => ({
   gid: entry.gid,
   owner: entry.owner,
   group: entry.group,
-  modifiedAt: new Date(entry.modifiedAtMs).toISOString(),
+  modifiedAt: timestampOf(entry.modifiedAtMs),
   symlinkTarget: entry.symlinkTarget ?? null,
 });
 

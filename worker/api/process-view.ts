@@ -1,5 +1,6 @@
 import type { Broker, ExecResult } from '../core/ports.ts';
 import { outputText, type OutputEncoding } from './output-text.ts';
+import { timestampOf } from './timestamp.ts';
 
 type ProcessExit = ExecResult['exit'];
 type ProcessInfo = Awaited<ReturnType<Broker['processes']>>[number];
@@ -37,7 +38,7 @@ export const processView = (process: ProcessInfo) => ({
   user: process.user,
   pty: process.pty,
   tag: process.tag ?? null,
-  startedAt: new Date(process.startedAtMs).toISOString(),
+  startedAt: timestampOf(process.startedAtMs),
   outputBytes: process.outputBytes,
   running: process.exit === null,
   exit: process.exit === null ? null : exitView(process.exit),
