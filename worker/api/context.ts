@@ -2,7 +2,7 @@ import type { Context as HonoContext } from 'hono';
 import type { AdminContext, Context, SandboxRef } from '../core/ports.ts';
 import { requireSandboxId } from '../core/sandboxes/sandbox-not-found.ts';
 import type { AppEnv } from './app-env.ts';
-import { describeCause } from './describe-cause.ts';
+import { describeCause } from '../core/describe-cause.ts';
 
 type Handled = HonoContext<AppEnv>;
 

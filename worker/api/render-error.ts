@@ -3,7 +3,7 @@ import type { Context as HonoContext } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { ServiceError } from '../core/errors.ts';
 import type { AppEnv } from './app-env.ts';
-import { describeCause } from './describe-cause.ts';
+import { describeCause } from '../core/describe-cause.ts';
 
 /** Anything thrown, as what the caller may know. */
 export const toServiceError = (error: unknown): ServiceError => {

@@ -7,6 +7,7 @@ import { heartbeat, joinRequest } from '../../runner/protocol/node-report.ts';
 import { Brokers } from '../adapters/broker-stub.ts';
 import { fleetStub } from '../adapters/fleet.ts';
 import { receiveTransfer, sendTransfer, transferStub } from '../adapters/transfers.ts';
+import { describeCause } from '../core/describe-cause.ts';
 import { ServiceError } from '../core/errors.ts';
 import { Keyring } from '../core/keys/keyring.ts';
 import { unwrap } from '../durable/broker/outcome.ts';
@@ -104,7 +105,7 @@ const renderError = (error: unknown): Response => {
       JSON.stringify({
         level: 'error',
         message: known.message,
-        cause: String(known.cause instanceof Error ? known.cause.stack : known.cause),
+        cause: describeCause(known.cause),
       }),
     );
   }
