@@ -120,6 +120,43 @@ test('paused time counts for no timeout; a pause has an end of its own, and says
   expect((await own.json<Sandbox>(`/v1/sandboxes/${id}`)).endReason).toBe('timeout');
 });
 
+test('in a paused sandbox nothing can be begun: commands, processes, files and metrics are 409 until it is resumed', async () => {
+  const { id } = await tenant.createSandbox();
+  await post(id, 'pause');
+  const get = (path: string) => tenant.api(`/v1/sandboxes/${id}/${path}`);
+  const answers = [
+    await post(id, 'exec', { command: 'true' }),
+    await post(id, 'processes', { command: 'true' }),
+    await get('processes'),
+    await get('files/stat?path=/'),
+    await get('files/content?path=/etc/hostname'),
+    await get('metrics'),
+  ];
+  for (const answer of answers) {
+    const { error } = (await answer.json()) as { error: { code: string } };
+    expect([answer.status, error.code]).toEqual([409, 'sandbox_not_running']);
+  }
+  await post(id, 'resume');
+  expect((await post(id, 'exec', { command: 'true' })).status).toBe(200);
+});
+
+test('a kill with a grace lets processes end by themselves first, and does not wait longer than that', async () => {
+  const { id } = await tenant.createSandbox();
+  const start = (command: string) => post(id, 'processes', { command });
+  const events = async (answer: Response) => {
+    const { processId } = (await answer.json()) as { processId: string };
+    return tenant.api(`/v1/sandboxes/${id}/processes/${processId}/events`);
+  };
+  const polite = await events(await start('trap "echo bye; exit 7" TERM; echo up; while :; do sleep 0.1; done'));
+  await start('trap "" TERM; while :; do sleep 1; done');
+  const said = polite.text();
+  const startedAt = performance.now();
+  await tenant.json(`/v1/sandboxes/${id}?graceSeconds=1`, { method: 'DELETE' });
+  expect(performance.now() - startedAt).toBeGreaterThan(900);
+  expect(performance.now() - startedAt).toBeLessThan(6_000);
+  expect(await said).toMatch(/bye[^]*"exitCode":7/);
+});
+
 test('timeouts set at the same time all succeed', async () => {
   const { id } = await tenant.createSandbox();
   const answers = await Promise.all([60, 61, 62, 63].map((timeoutSeconds) => post(id, 'timeout', { timeoutSeconds })));
