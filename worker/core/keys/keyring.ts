@@ -5,6 +5,8 @@ import type { DirectoryDb } from '../../../db/client.ts';
 /** How long a revocation made in another isolate can stay unnoticed here. */
 const cachedForMs = 30_000;
 const cachedKeysCount = 10_000;
+/** Apart from the known: who tries keys out must not push theirs out. */
+const unknownDigestsCount = 10_000;
 
 export interface HeldKey {
   key: ApiKey;
@@ -12,7 +14,7 @@ export interface HeldKey {
 }
 
 interface Entry {
-  held: HeldKey | undefined;
+  held: HeldKey;
   readAtMs: number;
 }
 
@@ -20,6 +22,8 @@ interface Entry {
 export class Keyring {
   readonly #pepper: string;
   readonly #entries = new Map<string, Entry>();
+  /** When each was last looked for in vain. */
+  readonly #unknown = new Map<string, number>();
   #hmacKey: CryptoKey | undefined;
 
   constructor(pepper: string) {
@@ -39,10 +43,12 @@ export class Keyring {
     return Array.from(new Uint8Array(signature), (byte) => byte.toString(16).padStart(2, '0')).join('');
   }
 
-  /** The key and its tenant, at most cachedForMs old. Unknown digests are remembered too, so that a guesser costs no database. */
+  /** The key and its tenant, at most cachedForMs old. Unknown digests are remembered too, so that a repeated guess costs no database. */
   async find(directory: DirectoryDb, digest: string, nowMs: number): Promise<HeldKey | undefined> {
     const cached = this.#entries.get(digest);
     if (cached && nowMs - cached.readAtMs < cachedForMs) return cached.held;
+    const missedAtMs = this.#unknown.get(digest);
+    if (missedAtMs !== undefined && nowMs - missedAtMs < cachedForMs) return undefined;
     const [row] = await directory
       .select({ key: apiKeys, tenant: tenants })
       .from(apiKeys)
@@ -50,12 +56,9 @@ export class Keyring {
       .where(eq(apiKeys.digest, digest))
       .limit(1);
     this.#entries.delete(digest);
-    while (this.#entries.size >= cachedKeysCount) {
-      const oldest = this.#entries.keys().next();
-      if (oldest.done) break;
-      this.#entries.delete(oldest.value);
-    }
-    this.#entries.set(digest, { held: row, readAtMs: nowMs });
+    this.#unknown.delete(digest);
+    if (row) keep(this.#entries, digest, { held: row, readAtMs: nowMs }, cachedKeysCount);
+    else keep(this.#unknown, digest, nowMs, unknownDigestsCount);
     return row;
   }
 
@@ -71,7 +74,17 @@ export class Keyring {
 
   #forget(matches: (held: HeldKey) => boolean): void {
     for (const [digest, { held }] of this.#entries) {
-      if (held && matches(held)) this.#entries.delete(digest);
+      if (matches(held)) this.#entries.delete(digest);
     }
   }
 }
+
+/** As the youngest; the oldest go first. */
+const keep = <T>(entries: Map<string, T>, digest: string, value: T, count: number): void => {
+  while (entries.size >= count) {
+    const oldest = entries.keys().next();
+    if (oldest.done) break;
+    entries.delete(oldest.value);
+  }
+  entries.set(digest, value);
+};
