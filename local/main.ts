@@ -1,7 +1,9 @@
 /** `npm start`: one installation in the foreground, until Ctrl-C or SIGTERM. */
+import { delimiter, join } from 'node:path';
 import { startInstallation, AlreadyRunning, type Installation } from './installation.ts';
 import { LOCAL_ENV, spellKey, writeLocalEnv } from './local-env.ts';
 import { readOptions } from './options.mjs';
+import { exists } from './packages.ts';
 import { ensureLocalKey } from './tenant.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -32,13 +34,22 @@ function watchSignals(abort: AbortController): Promise<void> {
   });
 }
 
+/** A bare Debian has none. */
+async function hasCurl(): Promise<boolean> {
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  const found = await Promise.all(folders.map((folder) => exists(join(folder, 'curl'))));
+  return found.includes(true);
+}
+
 async function announce({ url, dataDir, engine }: Installation, key: string): Promise<void> {
   const keys = spellKey(key);
   const { version, runtime, userNamespaces } = await engine.describe();
   const auth = `-H 'Authorization: Bearer ${keys.native}'`;
   const json = `-H 'Content-Type: application/json'`;
+  const tour = `npm run demo -- --data-dir '${dataDir}'`;
   const create = `curl -s ${url}/v1/sandboxes ${auth} ${json} -d '{"template":"base"}'`;
   const run = `curl -s ${url}/v1/sandboxes/$id/exec ${auth} ${json} -d '{"command":"uname -a; id"}'`;
+  const pasted = `id=$(${create} | sed -E 's/.*"id":"([0-9a-f]{32})".*/\\1/'); ${run}`;
   console.log(`
 Glovebox is ready after ${elapsed().trim()}: ${url}
 
@@ -51,7 +62,7 @@ Glovebox is ready after ${elapsed().trim()}: ${url}
 
 Try it:
 
-  id=$(${create} | sed -E 's/.*"id":"([0-9a-f]{32})".*/\\1/'); ${run}
+  ${(await hasCurl()) ? pasted : tour}
 
 Ctrl-C stops it.`);
 }

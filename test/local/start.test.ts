@@ -24,6 +24,7 @@ afterAll(() => rm(dataDir, { recursive: true, force: true }));
 
 interface Started {
   child: ChildProcess;
+  printed: string;
   exited: Promise<number | null>;
 }
 
@@ -49,7 +50,7 @@ async function npmStart(): Promise<Started> {
       fail();
     });
   });
-  return { child, exited };
+  return { child, exited, printed: output };
 }
 
 async function readEnv(): Promise<Record<string, string>> {
@@ -139,6 +140,9 @@ test(
     const created = await api('POST', '/v1/sandboxes', { template: 'base' });
     expect(created.status).toBe(201);
     const path = `/v1/sandboxes/${String(created.body['id'])}`;
+    const [, line = ''] = /^Try it:\n\n {2}(.+)$/m.exec(first.printed) ?? [];
+    const pasted = await promisify(execFile)('sh', ['-c', line], { cwd: root, timeout: 30_000 });
+    expect(pasted.stdout).toMatch(/uid=1000\(user\)|✓ kill the sandbox/);
 
     const second = spawn('npm', ['start', '--silent', '--', '--data-dir', dataDir], {
       cwd: root,
