@@ -109,6 +109,15 @@ export class Client {
     return key;
   }
 
+  /** With an administrator's key: how many containers a template's pool should hold, on each runner. */
+  async warmCount(template: string): Promise<number> {
+    return (await this.#json<{ warmCount: number }>(`/v1/templates/${template}`, {})).warmCount;
+  }
+
+  async setWarmCount(template: string, warmCount: number): Promise<void> {
+    await this.#text(`/v1/templates/${template}`, { method: 'PATCH', json: { warmCount } });
+  }
+
   async #json<T>(path: string, call: Call): Promise<T> {
     return JSON.parse(await this.#text(path, call)) as T;
   }

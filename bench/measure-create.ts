@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { killAll, timed, type Bench } from './bench.ts';
-import { Client } from './client.ts';
 import { median, round, summarize } from './statistics.ts';
 
 const CREATES = 100;
 const CREATES_PER_DOCKER_RUN = 5;
 const COLD_CREATES = 10;
-const BURST = 50;
 /** Where the pool can't be seen: long enough for a refill on any machine. */
 const BLIND_WAIT_MS = 1_500;
 
@@ -45,7 +43,7 @@ async function measureWarm(bench: Bench): Promise<void> {
   if (times.docker.length > 0) report.results.dockerRunMs = { p50: round(median(times.docker)) };
 }
 
-async function waitForWarm(bench: Bench): Promise<number> {
+export async function waitForWarm(bench: Bench): Promise<number> {
   return bench.host ? bench.host.pool.waitUntilFull() : timed(() => sleep(BLIND_WAIT_MS));
 }
 
@@ -75,40 +73,4 @@ async function measureCold(bench: Bench): Promise<void> {
     await killAll(bench, taken);
   }
   report.asides.coldCreateMs = { p50: round(median(times)), count: times.length };
-}
-
-/** As many at once as a team's agents wake up with. Each sandbox has to answer a command afterwards. */
-export async function measureBurst(bench: Bench): Promise<void> {
-  const { host, report } = bench;
-  await waitForWarm(bench);
-  bench.progress(`burst: ${BURST} creates at once`);
-  const crowd = new Client(bench.service.url, bench.service.apiKey, BURST);
-  const ids: string[] = [];
-  try {
-    await Promise.all(Array.from({ length: BURST }, () => crowd.health()));
-    const times: number[] = [];
-    const wallMs = await timed(async () => {
-      const outcomes = await Promise.allSettled(
-        Array.from({ length: BURST }, async () => {
-          const startedAt = performance.now();
-          const { id } = await crowd.createSandbox();
-          times.push(performance.now() - startedAt);
-          host?.pool.claimed();
-          ids.push(id);
-        }),
-      );
-      const refused = outcomes.filter((outcome) => outcome.status === 'rejected');
-      report.asides.failures.push(...refused.map(({ reason }) => `burst: ${String(reason)}`));
-    });
-    await Promise.all(ids.map((id) => crowd.expectOutput(id, 'echo $((6 * 7))', '42\n')));
-    if (host && host.pool.size < BURST) {
-      report.asides.notes.push(
-        `Of the ${BURST} creates at once ${host.pool.size} found a warm container: the pool holds no more.`,
-      );
-    }
-    report.results.burst50 = { ok: ids.length, p50Ms: round(median(times)), wallMs: round(wallMs) };
-  } finally {
-    await killAll(bench, ids);
-    await crowd.close();
-  }
 }

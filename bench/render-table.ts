@@ -57,6 +57,7 @@ function createRows(results: Results, asides: Asides): Row[] {
     { what: 'warm containers in a full pool', value: unit(asides.poolSize, '') },
     { what: 'refills of the pool', value: unit(asides.refillsPerSecond, 'per second') },
     { what: '50 creates at once: succeeded', value: burst50 && `${burst50.ok}`, target: '50' },
+    { what: '  of them found a warm container', value: unit(asides.burstWarm, '') },
     { what: '50 creates at once: p50', value: ms(burst50?.p50Ms), target: '≤ 300 ms' },
     { what: '50 creates at once: all done after', value: ms(burst50?.wallMs) },
   ];

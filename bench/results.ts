@@ -26,6 +26,8 @@ export interface Asides {
   poolSize?: number;
   warmCreates?: { warm: number; of: number };
   createMs?: Summary;
+  /** Warm containers before the creates at once, at most as many as those. */
+  burstWarm?: number;
   coldCreateMs?: { p50: number; count: number };
   refillsPerSecond?: number;
   throughputMs?: Summary;

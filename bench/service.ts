@@ -19,6 +19,8 @@ const TENANT_LIMITS = {
 export interface Service {
   url: string;
   apiKey: string;
+  /** undefined: unknown; then the pool's size is left as it is. */
+  adminKey: string | undefined;
   /** undefined: not of this machine, or unknown; then what needs the host's side is left out. */
   installationId: string | undefined;
   /** Only if it was brought up here. */
@@ -42,10 +44,12 @@ async function useRunning(url: string, apiKey: string, dataDir: string | undefin
   const content =
     dataDir === undefined ? undefined : await readFile(join(dataDir, 'secrets.json'), 'utf8').catch(() => undefined);
   const stop = () => Promise.resolve();
-  if (content === undefined) return { url, apiKey, installationId: undefined, own: undefined, stop };
+  if (content === undefined)
+    return { url, apiKey, adminKey: undefined, installationId: undefined, own: undefined, stop };
   const secrets = JSON.parse(content) as { installationId: string; adminApiKey: string };
   const key = await createKey(url, secrets.adminApiKey);
-  return { url, apiKey: key, installationId: secrets.installationId, own: undefined, stop };
+  const { installationId, adminApiKey: adminKey } = secrets;
+  return { url, apiKey: key, adminKey, installationId, own: undefined, stop };
 }
 
 async function bringUp(progress: (line: string) => void): Promise<Service> {
@@ -64,7 +68,7 @@ async function bringUp(progress: (line: string) => void): Promise<Service> {
     await stop();
     throw error;
   });
-  return { url: own.url, apiKey, installationId: own.secrets.installationId, own, stop };
+  return { url: own.url, apiKey, adminKey: own.adminKey, installationId: own.secrets.installationId, own, stop };
 }
 
 async function createKey(url: string, adminKey: string): Promise<string> {

@@ -59,6 +59,19 @@ export class WarmPool {
     return this.#size;
   }
 
+  /** How many it holds once that is `enough`, or at the deadline: a node may have no room for as many. */
+  async waitForCount(enough: (count: number) => boolean, deadlineMs: number): Promise<number> {
+    const startedAt = performance.now();
+    for (;;) {
+      const count = await this.countWarm();
+      if (enough(count) || performance.now() - startedAt > deadlineMs) {
+        await sleep(AGENT_STARTS_MS);
+        return count;
+      }
+      await sleep(POLL_MS);
+    }
+  }
+
   /** Resolves with the milliseconds it took until all its containers are there and their agents had time to dial in. */
   async waitUntilFull(): Promise<number> {
     const startedAt = performance.now();
