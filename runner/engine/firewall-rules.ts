@@ -24,14 +24,23 @@ export type Family = 'ipv4' | 'ipv6';
 const tables = ['filter', 'security'] as const;
 type Table = (typeof tables)[number];
 
-/** Private, shared, loopback, link-local (metadata services). IPv6 is denied as a whole: the bridge has none. */
+/**
+ * Private, shared, loopback, link-local (metadata services) and what else is no address of the public internet (RFC 6890): some
+ * clouds answer their machines there. One does so on a public address. IPv6 is denied as a whole: the bridge has none.
+ */
 export const deniedNetworks = [
+  '0.0.0.0/8',
   '10.0.0.0/8',
   '100.64.0.0/10',
   '127.0.0.0/8',
+  '168.63.129.16/32',
   '169.254.0.0/16',
   '172.16.0.0/12',
+  '192.0.0.0/24',
   '192.168.0.0/16',
+  '198.18.0.0/15',
+  '224.0.0.0/4',
+  '240.0.0.0/4',
 ] as const;
 
 /** Connections of one sandbox that the node's tracking table holds at a time; more are refused. */

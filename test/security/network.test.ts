@@ -124,10 +124,13 @@ print(json.dumps({'arp': arp[0][3] if arp else '', 'names': [g for g in guesses 
     const targets = [
       '10.0.0.1',
       '100.64.0.1',
+      '168.63.129.16',
       '169.254.169.254',
       '172.16.0.1',
       '172.17.0.1',
+      '192.0.0.192',
       '192.168.0.1',
+      '198.18.0.1',
       '203.0.113.77',
     ];
     const began = performance.now();
