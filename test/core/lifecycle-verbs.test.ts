@@ -6,6 +6,7 @@ import { createSandbox } from '../../worker/core/sandboxes/create-sandbox.ts';
 import { endSandbox } from '../../worker/core/sandboxes/end-sandbox.ts';
 import { getSandbox } from '../../worker/core/sandboxes/get-sandbox.ts';
 import { pauseSandbox } from '../../worker/core/sandboxes/pause-sandbox.ts';
+import { resumeSandbox } from '../../worker/core/sandboxes/resume-sandbox.ts';
 import { setDeadline } from '../../worker/core/sandboxes/set-deadline.ts';
 import { createInput, scriptedCell } from './support/scripted-cell.ts';
 
@@ -53,6 +54,18 @@ test('a pause whose fate is unknown stays open for the sweep', async () => {
   const { context, id } = await runningWith('sandbox.pause', 'runner_lost');
   await expect(pauseSandbox(context, id)).rejects.toMatchObject({ code: 'runner_lost' });
   expect(publicStateOf(await getSandbox(context, id))).toBe('pausing');
+});
+
+test('a resume that is known not to have happened leaves it paused; one whose fate is unknown reads as resuming', async () => {
+  for (const [code, state] of [
+    ['not_started', 'paused'],
+    ['runner_lost', 'resuming'],
+  ] as const) {
+    const { context, id } = await runningWith('sandbox.resume', code);
+    await pauseSandbox(context, id);
+    await expect(resumeSandbox(context, id, undefined)).rejects.toMatchObject({ code });
+    expect(publicStateOf(await getSandbox(context, id))).toBe(state);
+  }
 });
 
 test('a deadline whose fate is unknown leaves the earlier of the two on record: a lower bound', async () => {
