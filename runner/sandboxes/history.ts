@@ -7,7 +7,7 @@ type ExecRecord = Heartbeat['history'][number]['records'][number];
 /** Kept until a heartbeat has carried them; the oldest go first. */
 const RECORDS = 5_000;
 const BYTES = 8 * 1024 * 1024;
-/** Of one heartbeat. */
+/** Of one heartbeat, as JSON: all of it may be one sandbox's and thus one row of D1, which takes 2 MB at most. */
 const BATCH_BYTES = 512 * 1024;
 const BATCH_SANDBOXES = 200;
 const BATCH_RECORDS = 200;
@@ -26,7 +26,8 @@ export class History {
   droppedRecords = 0;
 
   add(sandboxId: string, record: ExecRecord): void {
-    const bytes = Buffer.byteLength(record.command) + 256;
+    // As it travels: a control character takes six bytes.
+    const bytes = Buffer.byteLength(JSON.stringify(record));
     this.#kept.push({ sandboxId, record, bytes });
     this.#bytes += bytes;
     while (this.#kept.length > RECORDS || this.#bytes > BYTES) {
