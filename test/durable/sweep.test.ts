@@ -1,0 +1,82 @@
+import { expect, test } from 'vitest';
+import type { Heartbeat } from '../../runner/protocol/node-report.ts';
+import type { RecordedSandbox } from '../../worker/core/reconcile.ts';
+import type { Records } from '../../worker/durable/fleet/records.ts';
+import { Roster } from '../../worker/durable/fleet/roster.ts';
+import { Sweep } from '../../worker/durable/fleet/sweep.ts';
+
+const [steady, silent, third] = ['1', '2', '3'].map((digit) => digit.repeat(16)) as [string, string, string];
+const MINUTE_MS = 60_000;
+
+const row = (runnerId: string): RecordedSandbox => ({
+  id: `of-${runnerId}`,
+  tenantId: 'ten_1',
+  runnerId,
+  epoch: 1,
+  revision: 1,
+  state: 'running',
+  openJob: null,
+  openJobDeadlineMs: null,
+  expiresAtMs: null,
+  startedAtMs: 1,
+  memoryMiB: 512,
+  ttlMs: 1,
+  deadlineMode: 'fixed',
+});
+
+/** Runners that were all heard at 0, and what the sweep writes of them. Only what it writes with is stood in for. */
+const cellOf = (runnerIds: readonly string[], startedAtMs = -MINUTE_MS) => {
+  const roster = new Roster();
+  const hear = (runnerId: string, nowMs: number) => {
+    const runner = roster.get(runnerId) ?? roster.remember(runnerId, 'online', nowMs);
+    roster.hear(runner, { boot: 'a', sequence: nowMs, sandboxes: [] } as Partial<Heartbeat> as Heartbeat, nowMs);
+  };
+  for (const runnerId of runnerIds) hear(runnerId, 0);
+  const written: string[] = [];
+  const records: Partial<Records> = {
+    setStatus: async (runnerId, status) => void written.push(`${runnerId} ${status}`),
+    liveOn: async (runnerId) => [row(runnerId)],
+    end: async ({ id }, reason) => void written.push(`${id} ${reason}`),
+    withOverdueJob: async () => [],
+    dropOldHistory: async () => undefined,
+  };
+  const sweep = new Sweep({
+    roster,
+    records: records as Records,
+    broker: { lifecycle: () => Promise.reject(new Error('nothing is to be delivered')) },
+    startedAtMs,
+    after: () => undefined,
+  });
+  return { sweep, hear, written };
+};
+
+test('30 s of silence make a runner unreachable, told once; its sandboxes stay for 5 minutes and are then lost with it', async () => {
+  const { sweep, hear, written } = cellOf([steady, silent]);
+  const toldAtMs = new Map<string, number>();
+  for (let nowMs = 0; nowMs <= 5 * MINUTE_MS; nowMs += 5_000) {
+    hear(steady, nowMs);
+    await sweep.run(nowMs);
+    for (const line of written) if (!toldAtMs.has(line)) toldAtMs.set(line, nowMs);
+  }
+  expect([...toldAtMs]).toEqual([
+    [`${silent} unreachable`, 30_000],
+    [`of-${silent} runner_lost`, 5 * MINUTE_MS],
+  ]);
+  expect(written).toHaveLength(2);
+});
+
+test('while over half of the cell is silent no sandbox is given up, however long it lasts', async () => {
+  const { sweep, hear, written } = cellOf([steady, silent, third]);
+  const nowMs = 60 * MINUTE_MS;
+  hear(steady, nowMs);
+  await sweep.run(nowMs);
+  expect(written).toEqual([`${silent} unreachable`, `${third} unreachable`]);
+});
+
+test('within a lease of Fleet’s own start nobody is given up: it has not listened for long enough', async () => {
+  const nowMs = 10 * MINUTE_MS;
+  const { sweep, hear, written } = cellOf([steady, silent], nowMs - 10_000);
+  hear(steady, nowMs);
+  await sweep.run(nowMs);
+  expect(written).toEqual([`${silent} unreachable`]);
+});
