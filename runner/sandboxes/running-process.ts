@@ -93,9 +93,10 @@ export class RunningProcess implements ReaderOwner {
     return { attach: WATCH_ONLY, sink };
   }
 
-  exited(exit: ProcessExit, outputBytes: number): void {
+  exited(told: ProcessExit, outputBytes: number): void {
     if (this.#over) return;
-    // Who sent a SIGKILL only the host can say: the sandbox's word is not taken for it.
+    const exit = told.reason === 'oom' ? withoutReason(told) : told;
+    // Who sent a SIGKILL, and whether memory ran out, only the host can say: the sandbox's word is not taken for it.
     if (exit.reason !== 'signalled' || exit.signal !== 'SIGKILL') return this.#finish(exit, outputBytes);
     void this.#around.oomKilled().then((oom) => this.#finish(oom ? { ...exit, reason: 'oom' } : exit, outputBytes));
   }
@@ -171,3 +172,8 @@ export class RunningProcess implements ReaderOwner {
     this.#around.onExit(exit);
   }
 }
+
+const withoutReason = (exit: ProcessExit): ProcessExit => ({
+  ...exit,
+  reason: exit.signal === null ? 'exited' : 'signalled',
+});
