@@ -12,6 +12,7 @@ import type { Logger } from './log.ts';
 
 const JOIN_TIMEOUT_MS = 10_000;
 const HEARTBEAT_TIMEOUT_MS = 10_000;
+const LEAVE_TIMEOUT_MS = 2_000;
 const JOIN_RETRY_FIRST_MS = 250;
 const JOIN_RETRY_MAX_MS = 5_000;
 /** Then the process ends, and whoever supervises it starts it again. */
@@ -33,6 +34,8 @@ export interface ControlPlane {
   join(request: JoinRequest, signal: AbortSignal): Promise<JoinAnswer>;
   /** One attempt. Throws Refused when the credentials are not (any more) known. */
   heartbeat(runner: { runnerId: string; secret: string }, beat: Heartbeat): Promise<HeartbeatAnswer>;
+  /** Nothing of it is left on its node, and nobody need wait for it. It may join again as who it was. One attempt. */
+  leave(runner: { runnerId: string; secret: string }): Promise<void>;
 }
 
 export function createControlPlane(parts: { url: string; joinToken: string; log: Logger }): ControlPlane {
@@ -53,6 +56,9 @@ export function createControlPlane(parts: { url: string; joinToken: string; log:
     heartbeat: async ({ runnerId, secret }, beat) => {
       const path = `${url}/internal/runners/${runnerId}/heartbeat`;
       return heartbeatAnswer.parse(await post(path, secret, beat, HEARTBEAT_TIMEOUT_MS, 'heartbeat'));
+    },
+    leave: async ({ runnerId, secret }) => {
+      await post(`${url}/internal/runners/${runnerId}/leave`, secret, {}, LEAVE_TIMEOUT_MS, 'leave');
     },
   };
 }

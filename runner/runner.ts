@@ -146,6 +146,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
       await presence.stop();
       delivery.close();
       await (remove ? engine.dispose() : engine.close());
+      if (remove) await patiently(parts.controlPlane.leave(joined), LAST_BEAT_MS, 'leave', log);
       await context.transfers.close();
       journal.close();
     },

@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Heartbeat, JoinAnswer } from '../../runner/protocol/node-report.ts';
+import { redisUserName } from '../../runner/protocol/redis-acl.ts';
 import { startTestRedis, type TestRedis } from '../runner/support/redis-server.ts';
 import { waitFor } from '../wait-for.ts';
 import { startTestControlPlane, type TestControlPlane } from './support/control-plane.ts';
@@ -231,4 +232,21 @@ test('a create past its deadline ends as failed; a pause that the runner shows i
   );
   expect(await rowOf(create)).toMatchObject({ end_reason: 'failed' });
   expect(await rowOf(pause)).toMatchObject({ open_job: null });
+});
+
+test('a runner that leaves is expected no more: its sandboxes end, its Redis user is gone, and it may come back as who it was', async () => {
+  const { runner } = await onlyRunner();
+  const id = await insertSandbox(runner.runnerId);
+  const leave = () =>
+    fetch(`${plane.url}/internal/runners/${runner.runnerId}/leave`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${runner.secret}` },
+    });
+  expect((await leave()).status).toBe(200);
+  expect(await rowOf(id)).toMatchObject({ state: 'ended', end_reason: 'evicted' });
+  expect(await redis.client().acl('USERS')).not.toContain(redisUserName(runner.runnerId));
+  expect((await leave()).status).toBe(401);
+  const again = await join(plane, { previous: { runnerId: runner.runnerId, secret: runner.secret } });
+  expect(again.status).toBe(200);
+  expect(await again.json()).toMatchObject({ runnerId: runner.runnerId });
 });

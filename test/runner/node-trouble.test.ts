@@ -106,11 +106,13 @@ test('SIGTERM drains and leaves sandboxes to the next life; with REMOVE_ON_EXIT 
     detached: true,
   });
   expect(await node.redis.client().exists(`lease-${node.plane.runnerId}`)).toBe(0);
+  expect(node.plane.leaves).toBe(0);
   await node.start({ GLOVEBOX_REMOVE_ON_EXIT: '1' });
   const listed = await edge.call('process.list', { sandboxId }, {});
   expect(listed.at(-1)).toMatchObject({ value: { processes: [{ processId: spec.processId, exit: null }] } });
   expect(await node.stop('SIGTERM')).toBe(0);
   expect(await containers()).toEqual([]);
+  expect(node.plane.leaves).toBe(1);
   expect(observed(sandboxId)).toMatchObject({ state: 'ended', endReason: 'evicted' });
   expect(await docker('network', 'ls', '-q', '--filter', `name=gbx-${node.installationId}`)).toBe('');
   await node.start();

@@ -146,9 +146,12 @@ export class Fleet extends DurableObject<Env> {
     }
   }
 
-  /** It said goodbye: nothing is expected of it any more. */
+  /** It said goodbye: nothing is left of it, also where its last beat did not arrive, and nothing more is expected. */
   async leave(runnerId: string): Promise<void> {
     this.#roster.forget(runnerId);
+    for (const row of await this.#records.liveOn(runnerId)) {
+      await this.#records.end(row, row.openJob === 'kill' ? 'killed' : 'evicted', Date.now());
+    }
   }
 
   /** Cron's way in, and every beat's: after a restart the record says whom to expect. */

@@ -12,6 +12,7 @@ export interface TestControlPlane {
   secret: string;
   beats: Heartbeat[];
   joins: number;
+  leaves: number;
   /** What the next heartbeats are answered. */
   answer: HeartbeatAnswer;
   /** Answers 503 to everything. */
@@ -37,6 +38,7 @@ export async function startTestControlPlane(redis: TestRedis): Promise<TestContr
     secret: hex(16),
     beats: [],
     joins: 0,
+    leaves: 0,
     answer: { recorded: [], kill: [], pool: [] },
     away: false,
     give: new Map(),
@@ -61,6 +63,11 @@ export async function startTestControlPlane(redis: TestRedis): Promise<TestContr
       await makeUser(); // a restarted Redis has forgotten it
       plane.beats.push(heartbeat.parse(JSON.parse(await text(request))));
       response.end(JSON.stringify(plane.answer));
+    },
+    'POST leave': async (request, response) => {
+      if (request.headers.authorization !== `Bearer ${plane.secret}`) return void response.writeHead(401).end();
+      plane.leaves++;
+      response.end('{}');
     },
     'GET transfer': async (request, response) => plane.give.get(lastPart(request))?.(response),
     'PUT transfer': async (request, response) => {
