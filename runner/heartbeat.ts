@@ -1,5 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { statfs } from 'node:fs/promises';
+import { monotonicMs } from './clock.ts';
 import { Refused, type ControlPlane } from './control-plane.ts';
 import type { EngineReport } from './engine/port.ts';
 import type { Logger } from './log.ts';
@@ -11,6 +12,8 @@ import type { SandboxTable } from './sandboxes/table.ts';
 
 /** Credentials that are refused so often in a row are gone for good; the process ends and joins anew. */
 const REFUSALS = 3;
+/** Between beats that something asks for out of turn; what comes in between is told by the regular one. */
+const SOON_MS = 1_000;
 
 interface HeartbeatParts {
   controlPlane: ControlPlane;
@@ -33,6 +36,7 @@ export class Heart {
   #sequence = 0;
   #refusals = 0;
   #draining = false;
+  #beganAtMs = -Infinity;
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
   #silentSinceMs: number | undefined;
@@ -47,7 +51,13 @@ export class Heart {
     this.#timer = setInterval(() => void this.beat(), limits.heartbeatMs);
   }
 
-  /** Also out of turn: a sandbox has ended. One at a time. */
+  /** A sandbox has ended by itself: the record need not show it as running until the next beat. */
+  beatSoon(): void {
+    if (this.#draining || monotonicMs() - this.#beganAtMs < SOON_MS) return;
+    void this.beat();
+  }
+
+  /** One at a time. */
   async beat(): Promise<void> {
     this.#beating ??= this.#beat().finally(() => {
       this.#beating = undefined;
@@ -64,6 +74,7 @@ export class Heart {
   }
 
   async #beat(): Promise<void> {
+    this.#beganAtMs = monotonicMs();
     const { controlPlane, credentials, history, obey, onRefused, log } = this.#parts;
     const batch = history.batch();
     try {

@@ -76,7 +76,8 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
   const onDenied = () => void heart?.beat();
   const delivery = await openDelivery(joined, { log, onDenied });
   const pool = openPool(parts, engine);
-  const context = createContext(parts, { journal, engine, pool, joined, delivery });
+  const onEnded = () => heart?.beatSoon();
+  const context = createContext(parts, { journal, engine, pool, joined, delivery, onEnded });
   await adopt({
     ...context,
     openSession: parts.openSession,
@@ -187,17 +188,24 @@ async function openDelivery(joined: JoinAnswer, parts: { log: Logger; onDenied: 
 
 function createContext(
   parts: RunnerParts,
-  made: { journal: Journal; engine: ContainerEngine; pool: WarmPool; joined: JoinAnswer; delivery: Delivery },
+  made: {
+    journal: Journal;
+    engine: ContainerEngine;
+    pool: WarmPool;
+    joined: JoinAnswer;
+    delivery: Delivery;
+    onEnded: () => void;
+  },
 ): HandlerContext {
   const { config, log, openSession, warmSize } = parts;
-  const { journal, engine, pool, joined, delivery } = made;
+  const { journal, engine, pool, joined, delivery, onEnded } = made;
   const { dataDir } = config;
   const containers = new Containers({ engine, pool, openSession, dataDir, warmSize, log });
   return {
     journal,
     engine,
     containers,
-    sandboxes: new SandboxTable({ journal, engine, containers, kernelBoot: kernelBoot(), log }),
+    sandboxes: new SandboxTable({ journal, engine, containers, kernelBoot: kernelBoot(), onEnded, log }),
     capacity: new Capacity(config),
     conversations: new Conversations(delivery.publisher),
     history: new History(),

@@ -19,6 +19,8 @@ interface TableParts {
   engine: ContainerEngine;
   containers: Containers;
   kernelBoot: string;
+  /** One that nobody asked to end has ended. */
+  onEnded: () => void;
   log: Logger;
 }
 
@@ -142,6 +144,7 @@ export class SandboxTable {
     sandbox.home = undefined;
     if (this.#sandboxes.get(sandbox.id) === sandbox) this.save(sandbox);
     this.#parts.log.info('sandbox_ended', { sandboxId: sandbox.id, epoch: sandbox.epoch, reason });
+    if (reason !== 'killed') this.#parts.onEnded();
   }
 
   /** The control plane has this end on record. */
