@@ -1,4 +1,5 @@
-import { Queue } from 'bullmq';
+// The package's index would bring its workers, schedulers and the SQL of its other backend along: a third of the bundle.
+import { Queue } from 'bullmq/dist/esm/classes/queue.js';
 import type { Redis } from 'ioredis';
 import { streamFields, type InHeader } from '../../../runner/protocol/channel.ts';
 import { inStreamName, leaseKey } from '../../../runner/protocol/ids.ts';
