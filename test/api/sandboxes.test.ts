@@ -157,6 +157,18 @@ test('a kill with a grace lets processes end by themselves first, and does not w
   expect(await said).toMatch(/bye[^]*"exitCode":7/);
 });
 
+test('a timeout over the tenant’s limit is 400 wherever one is given, and changes nothing', async () => {
+  const own = await createTenant({ maxTtlSeconds: 600 });
+  const { id } = await own.createSandbox({ timeoutSeconds: 600 });
+  const give = (path: string) => own.api(path, { method: 'POST', json: { timeoutSeconds: 601 } });
+  expect((await give('/v1/sandboxes')).status).toBe(400);
+  expect((await give(`/v1/sandboxes/${id}/timeout`)).status).toBe(400);
+  await own.json(`/v1/sandboxes/${id}/pause`, { method: 'POST' });
+  expect((await give(`/v1/sandboxes/${id}/resume`)).status).toBe(400);
+  expect(await own.json(`/v1/sandboxes/${id}`)).toMatchObject({ state: 'paused', timeoutSeconds: 600 });
+  await own.cleanUp();
+});
+
 test('timeouts set at the same time all succeed', async () => {
   const { id } = await tenant.createSandbox();
   const answers = await Promise.all([60, 61, 62, 63].map((timeoutSeconds) => post(id, 'timeout', { timeoutSeconds })));
