@@ -16,6 +16,9 @@ import { newTransferId, receiveTransfer, sendTransfer, transferStub, type Outgoi
 
 type Body = ReadableStream<Uint8Array>;
 
+/** One read of a chunked body: a default reader would get 4 KiB at a time. */
+const READ_BYTES = 64 * 1024;
+
 /** Bytes of one sandbox: small ones travel in the job or its answer, all others through a Transfer. */
 export class FileBytes {
   readonly #env: Env;
@@ -49,12 +52,16 @@ export class FileBytes {
     if (contentBytes !== null && contentBytes > limits.inlineBytes) {
       return this.#transfer(ref, write, { body: content, contentBytes });
     }
+    if (contentBytes !== null) return this.#inline(ref, write, content, contentBytes);
     const start = await readStart(content);
-    if (!start.whole) return this.#transfer(ref, write, { start: start.bytes, body: content, contentBytes: null });
-    if (contentBytes !== null && start.bytes.byteLength !== contentBytes) {
-      throw new ServiceError('invalid_argument', 'The body is not as long as it was said to be.');
-    }
-    return this.#deliver(ref, write, toBase64(start.bytes), null);
+    if (start.whole) return this.#deliver(ref, write, toBase64(start.bytes), null);
+    return this.#transfer(ref, write, { start: start.bytes, body: content, contentBytes: null });
+  }
+
+  async #inline(ref: SandboxRef, write: FileWrite, content: Body, contentBytes: number): Promise<WriteResult> {
+    const bytes = new Uint8Array(await new Response(content).arrayBuffer());
+    if (bytes.byteLength === contentBytes) return this.#deliver(ref, write, toBase64(bytes), null);
+    throw new ServiceError('invalid_argument', 'The body is not as long as it was said to be.');
   }
 
   async #transfer(ref: SandboxRef, write: FileWrite, outgoing: Omit<Outgoing, 'signal'>): Promise<WriteResult> {
@@ -91,12 +98,12 @@ export class FileBytes {
 
 /** Up to inlineBytes or a little more; `whole` if that was all. The body is unlocked again. */
 const readStart = async (body: Body): Promise<{ bytes: Uint8Array; whole: boolean }> => {
-  const reader = body.getReader();
+  const reader = body.getReader({ mode: 'byob' });
   const parts: Uint8Array[] = [];
   let size = 0;
   let whole = false;
   while (!whole && size <= limits.inlineBytes) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read(new Uint8Array(READ_BYTES));
     whole = done;
     if (value) parts.push(value);
     size += value?.byteLength ?? 0;
