@@ -12,7 +12,7 @@ import type { SandboxTable } from './sandboxes/table.ts';
 
 /** Credentials that are refused so often in a row are gone for good; the process ends and joins anew. */
 const REFUSALS = 3;
-/** Between beats that something asks for out of turn; what comes in between is told by the regular one. */
+/** A beat that something asks for out of turn keeps this distance from the one before. */
 const SOON_MS = 1_000;
 
 interface HeartbeatParts {
@@ -37,6 +37,7 @@ export class Heart {
   #refusals = 0;
   #draining = false;
   #beganAtMs = -Infinity;
+  #soon: NodeJS.Timeout | undefined;
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
   #silentSinceMs: number | undefined;
@@ -53,8 +54,12 @@ export class Heart {
 
   /** A sandbox has ended by itself: the record need not show it as running until the next beat. */
   beatSoon(): void {
-    if (this.#draining || monotonicMs() - this.#beganAtMs < SOON_MS) return;
-    void this.beat();
+    if (this.#draining) return;
+    const waitMs = Math.max(0, this.#beganAtMs + SOON_MS - monotonicMs());
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      void this.beat();
+    }, waitMs);
   }
 
   /** One at a time. */
@@ -69,6 +74,7 @@ export class Heart {
   async drain(): Promise<void> {
     this.#draining = true;
     clearInterval(this.#timer);
+    clearTimeout(this.#soon);
     await this.#beating;
     await this.beat();
   }
