@@ -47,6 +47,9 @@ export const execRecord = z.object({
 });
 export type ExecRecord = z.infer<typeof execRecord>;
 
+/** What one beat tells of; a runner has no more than this at once. */
+export const beatSandboxesMax = 4096;
+
 /** POST /internal/runners/:id/heartbeat every heartbeatMs. */
 export const heartbeat = z.object({
   boot: bootId,
@@ -64,7 +67,7 @@ export const heartbeat = z.object({
   /** Whether sandboxes with network on can be run: the deny rules are in place. */
   networks: z.array(z.enum(networkModes)),
   warm: z.array(z.object({ template: z.string(), network: z.enum(networkModes), count: z.int().min(0) })).max(256),
-  sandboxes: z.array(observedSandbox).max(4096),
+  sandboxes: z.array(observedSandbox).max(beatSandboxesMax),
   history: z.array(z.object({ sandboxId, records: z.array(execRecord).max(200) })).max(200),
 });
 export type Heartbeat = z.infer<typeof heartbeat>;

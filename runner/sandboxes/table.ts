@@ -3,7 +3,7 @@ import { monotonicMs, wallClockOf } from '../clock.ts';
 import type { Journal, JournalRow } from '../journal.ts';
 import type { Logger } from '../log.ts';
 import { RunnerError } from '../protocol/errors.ts';
-import type { EndReason, Heartbeat } from '../protocol/node-report.ts';
+import { beatSandboxesMax, type EndReason, type Heartbeat } from '../protocol/node-report.ts';
 import type { Containers } from './containers.ts';
 import { touchDeadline, type Deadline } from './deadline.ts';
 import { isLive, type Home, type LiveSandbox, type Sandbox } from './sandbox.ts';
@@ -164,9 +164,12 @@ export class SandboxTable {
     this.#parts.journal.sweep(before);
   }
 
+  /** As many as a beat takes; what has ended waits its turn behind what lives. */
   observed(): Heartbeat['sandboxes'] {
     return this.all()
       .filter((sandbox) => !sandbox.recorded)
+      .toSorted((a, b) => Number(a.state === 'ended') - Number(b.state === 'ended'))
+      .slice(0, beatSandboxesMax)
       .map((sandbox) => ({
         sandboxId: sandbox.id,
         epoch: sandbox.epoch,

@@ -89,9 +89,27 @@ export class Fleet extends DurableObject<Env> {
     runner.status = status;
   }
 
+  /** A row that is refused loses its records, not the beat: the runner would send the same again, and be taken for silent. */
   async #addHistory(runnerId: string, beat: Heartbeat, nowMs: number): Promise<void> {
     for (const { sandboxId, records } of beat.history) {
-      if (records.length > 0) await this.#records.addHistory(runnerId, sandboxId, records, nowMs);
+      if (records.length === 0) continue;
+      try {
+        await this.#records.addHistory(runnerId, sandboxId, records, nowMs);
+      } catch (error) {
+        // The message alone: drizzle's carries the statement's parameters, and they are tenants' commands.
+        const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : 'unknown';
+        // oxlint-disable-next-line no-console -- a Durable Object's only log
+        console.error(
+          JSON.stringify({
+            level: 'error',
+            event: 'history_lost',
+            runnerId,
+            sandboxId,
+            records: records.length,
+            cause,
+          }),
+        );
+      }
     }
   }
 
