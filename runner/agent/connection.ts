@@ -38,7 +38,7 @@ export class ControlConnection {
   }
 
   request<T>(body: Body, shape: z.ZodType<T>, timeoutMs: number, long = false): Promise<T> {
-    const options = { timeoutMs, long, onTimeout: unavailable('The sandbox did not answer in time.') };
+    const options = { timeoutMs, long, onTimeout: () => unavailable('The sandbox did not answer in time.') };
     return this.pending.add(shape, options, (id) =>
       this.send(encodeJson(frameKind.request, Object.assign({ id }, body))),
     );
@@ -46,7 +46,7 @@ export class ControlConnection {
 
   stdin(processId: string, bytes: Uint8Array, shape: z.ZodType<null>, timeoutMs: number): Promise<null> {
     const message = 'The process did not read its standard input in time.';
-    const options = { timeoutMs, long: false, onTimeout: new RunnerError('deadline_exceeded', message) };
+    const options = { timeoutMs, long: false, onTimeout: () => new RunnerError('deadline_exceeded', message) };
     return this.pending.add(shape, options, (id) => this.send(encodeStdin(id, processId, bytes)));
   }
 

@@ -28,7 +28,7 @@ export class PendingRequests {
   /** Calls `send` with the id to use. */
   add<T>(
     shape: z.ZodType<T>,
-    options: { timeoutMs: number; long: boolean; onTimeout: RunnerError },
+    options: { timeoutMs: number; long: boolean; onTimeout(): RunnerError },
     send: (id: number) => void,
   ): Promise<T> {
     if (this.#waiting.size >= pendingMax) {
@@ -40,7 +40,7 @@ export class PendingRequests {
       const timer = setTimeout(() => {
         this.#take(id);
         this.#abandon(id);
-        reject(options.onTimeout);
+        reject(options.onTimeout());
       }, options.timeoutMs);
       this.#waiting.set(id, { shape, long: options.long, resolve: resolve, reject, timer });
       if (options.long) this.#long += 1;

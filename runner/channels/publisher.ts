@@ -102,13 +102,15 @@ export class Publisher {
 
   #enqueue(channel: Channel, event: OutEvent, bytes: Uint8Array | undefined): void {
     if (!channel.open) return;
-    const costBytes = ENTRY_OVERHEAD_BYTES + (bytes?.byteLength ?? 0);
+    const header = JSON.stringify({ c: channel.id, q: channel.sequence, ...event });
+    // A result's value is in the header: a long directory listing is all header.
+    const costBytes = ENTRY_OVERHEAD_BYTES + header.length + (bytes?.byteLength ?? 0);
     if (this.#bufferedBytes + costBytes > BUFFER_BYTES) return this.#overrun(channel);
-    this.#push(channel, event, bytes, costBytes);
+    this.#push(channel, header, bytes, costBytes);
   }
 
-  #push(channel: Channel, event: OutEvent, bytes: Uint8Array | undefined, costBytes: number): void {
-    const header = JSON.stringify({ c: channel.id, q: channel.sequence++, ...event });
+  #push(channel: Channel, header: string, bytes: Uint8Array | undefined, costBytes: number): void {
+    channel.sequence += 1;
     const entry = { channel, stream: channel.stream, header, bytes, costBytes, queuedAtMs: Date.now() };
     this.#entries.set(this.#next++, entry);
     this.#bufferedBytes += costBytes;
@@ -118,7 +120,9 @@ export class Publisher {
   /** The last word on a channel that can't be served: its reader may attach again by offset. */
   #overrun(channel: Channel): void {
     this.#log.warn('channel_overrun', { channel: channel.id, bufferedBytes: this.#bufferedBytes });
-    this.#push(channel, { t: 'lagged', droppedBytes: 0, detached: true }, undefined, ENTRY_OVERHEAD_BYTES);
+    const event: OutEvent = { t: 'lagged', droppedBytes: 0, detached: true };
+    const header = JSON.stringify({ c: channel.id, q: channel.sequence, ...event });
+    this.#push(channel, header, undefined, ENTRY_OVERHEAD_BYTES);
     this.#gone(channel);
   }
 
