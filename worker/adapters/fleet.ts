@@ -26,6 +26,7 @@ const askFleet = async <T>(env: Env, question: (fleet: DurableObjectStub<FleetOb
 /** core's view of the cell's runners. Holds nothing of a request: one serves the isolate. */
 export const createFleet = (env: Env, _settings: Settings): Fleet => ({
   place: (sandboxId, request) => askFleet(env, (fleet) => fleet.place(sandboxId, request)),
+  settled: (sandboxId) => askFleet(env, (fleet) => fleet.settled(sandboxId)),
   release: (sandboxId) => askFleet(env, (fleet) => fleet.release(sandboxId)),
   forgetTemplates: () => askFleet(env, (fleet) => fleet.forgetTemplates()),
   summary: () => askFleet(env, (fleet) => fleet.summary()),

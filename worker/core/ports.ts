@@ -134,8 +134,10 @@ export interface PlacementRequest {
 }
 
 export interface Fleet {
-  /** Chooses and reserves; null when no node fits now. A reservation lapses by itself after 60 s or with the next heartbeat that shows the sandbox. */
+  /** Chooses and reserves, for up to 1 s in the order of asking; null when no node fits now. A reservation lapses by itself after 60 s or with the next heartbeat that shows the sandbox. */
   place(sandboxId: string, request: PlacementRequest): Promise<{ runnerId: string } | null>;
+  /** The create that was placed is over, well or badly: the next one may go on. */
+  settled(sandboxId: string): Promise<void>;
   /** Of a sandbox that is gone, or will not come: its place is free at once. */
   release(sandboxId: string): Promise<void>;
   /** Templates have changed: what the next heartbeats are answered with is read anew. */

@@ -6,6 +6,7 @@ import type { PlacementRequest } from '../core/ports.ts';
 import { DEADLINE_CHANGE_MS, judgeMissing, judgeReports, type RecordedSandbox } from '../core/reconcile.ts';
 import { TemplateCatalog } from '../core/templates/template-catalog.ts';
 import { settingsOf, type Env } from '../env.ts';
+import { Admission } from './fleet/admission.ts';
 import { poolTargets } from './fleet/pool-targets.ts';
 import { Records } from './fleet/records.ts';
 import { Roster, type KnownRunner } from './fleet/roster.ts';
@@ -20,6 +21,7 @@ const WRITES_PER_BEAT = 100;
 /** One per cell: who is there, where to place, what to put right. Its memory is rebuilt from heartbeats; D1 sees changes only. */
 export class Fleet extends DurableObject<Env> {
   readonly #roster = new Roster();
+  readonly #admission = new Admission();
   readonly #records: Records;
   readonly #sweep: Sweep;
   readonly #templates = new TemplateCatalog();
@@ -42,11 +44,18 @@ export class Fleet extends DurableObject<Env> {
   }
 
   async place(sandboxId: string, request: PlacementRequest): Promise<{ runnerId: string } | null> {
+    await this.#admission.enter(sandboxId, this.#roster.summary(Date.now()).online, Date.now());
     const runnerId = this.#roster.place(sandboxId, request, Date.now());
+    if (runnerId === null) this.#admission.leave(sandboxId);
     return runnerId === null ? null : { runnerId };
   }
 
+  async settled(sandboxId: string): Promise<void> {
+    this.#admission.leave(sandboxId);
+  }
+
   async release(sandboxId: string): Promise<void> {
+    this.#admission.leave(sandboxId);
     this.#roster.release(sandboxId, Date.now());
   }
 

@@ -54,6 +54,7 @@ export const scriptedCell = (script: Script = {}) => {
       return runnerId === undefined || !networks.includes(network) ? null : { runnerId };
     },
     release: async (sandboxId) => void released.push(sandboxId),
+    settled: async () => undefined,
     forgetTemplates: async () => undefined,
     summary: async () => ({ online: runners.length, unreachable: 0, networks, warm: 0 }),
   };

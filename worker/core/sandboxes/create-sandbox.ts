@@ -56,7 +56,7 @@ export const createSandbox = async (ctx: Context, input: CreateSandbox): Promise
   }
   // It goes on when the client does not wait: a row that is on record is brought to an end, running or failed.
   const launch = launchSandbox(ctx, row);
-  ctx.after(launch.then(noop, noop));
+  ctx.after(launch.then(noop, noop).then(() => ctx.fleet.settled(sandboxId)));
   return { sandbox: await launch, replayed: false };
 };
 
