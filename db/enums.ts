@@ -8,5 +8,6 @@ export type OpenJob = (typeof openJobs)[number];
 export const scopes = ['read', 'write', 'admin'] as const;
 export type Scope = (typeof scopes)[number];
 
+/** 'created' and 'running' are read from the sandbox's own row and never written. */
 export const eventKinds = ['created', 'running', 'paused', 'resumed', 'deadline', 'ended', 'metadata'] as const;
 export type EventKind = (typeof eventKinds)[number];

@@ -69,9 +69,10 @@ export const scriptedCell = (script: Script = {}) => {
     maxTtlSeconds: 3600,
     requestsPerSecond: 1000,
   };
+  const database = new SqliteD1('cell');
   const context: Context = {
     directory: openDirectory(new SqliteD1('directory') as unknown as Parameters<typeof openDirectory>[0]),
-    cell: openCell(new SqliteD1('cell') as unknown as Parameters<typeof openCell>[0]),
+    cell: openCell(database as unknown as Parameters<typeof openCell>[0]),
     broker: { lifecycle, setRoute: async () => undefined } as Partial<Broker> as Broker,
     fleet,
     keyring: new Keyring('pepper'),
@@ -84,7 +85,7 @@ export const scriptedCell = (script: Script = {}) => {
     log: () => undefined,
     actor: { tenant, keyId: 'key_test', scopes: ['read', 'write'], keyExpiresAtMs: null },
   };
-  return { context, deliveries, released, settled: () => Promise.all(afterwards) };
+  return { context, database, deliveries, released, settled: () => Promise.all(afterwards) };
 };
 
 export const createInput = {

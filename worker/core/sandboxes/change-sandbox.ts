@@ -40,12 +40,7 @@ export const changeSandbox = async (ctx: Writer, change: SandboxChange): Promise
 };
 
 /** Written only if the change that wrote `lastOp` was. */
-export const insertEvent = (
-  ctx: Writer,
-  sandboxId: string,
-  lastOp: string,
-  event: { kind: EventKind; message: string },
-) =>
+const insertEvent = (ctx: Writer, sandboxId: string, lastOp: string, event: { kind: EventKind; message: string }) =>
   ctx.cell.insert(sandboxEvents).select(
     sql`select null, ${sandboxId}, ${ctx.now()}, ${event.kind}, ${event.message}
       where exists (select 1 from ${sandboxes} where ${sandboxes.id} = ${sandboxId} and ${sandboxes.lastOp} = ${lastOp})`,

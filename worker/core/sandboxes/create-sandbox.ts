@@ -5,7 +5,6 @@ import { limits } from '../../../runner/protocol/limits.ts';
 import { ServiceError } from '../errors.ts';
 import { newOperationId, newSandboxId } from '../ids.ts';
 import type { Context } from '../ports.ts';
-import { insertEvent } from './change-sandbox.ts';
 import { canonicalHash, findByIdempotencyKey, waitForWinner } from './idempotency.ts';
 import { launchSandbox } from './launch-sandbox.ts';
 import { placeSandbox } from './place-sandbox.ts';
@@ -107,7 +106,7 @@ const newRow = (
   endedAtMs: null,
 });
 
-/** One batch: the row, if the tenant's limits and the Idempotency-Key allow it, and its first event. */
+/** One statement: the row, if the tenant's limits and the Idempotency-Key allow it. */
 const insert = async (ctx: Context, row: Sandbox): Promise<boolean> => {
   const columns = Object.entries(getTableColumns(sandboxes));
   const values = sql.join(
@@ -120,10 +119,8 @@ const insert = async (ctx: Context, row: Sandbox): Promise<boolean> => {
     .select(sql`select ${values} from ${usage(row.tenantId, ctx.now())} where ${allowed}`)
     .onConflictDoNothing({ target: [sandboxes.tenantId, sandboxes.idempotencyKey] })
     .returning({ id: sandboxes.id });
-  const created = insertEvent(ctx, row.id, row.lastOp, { kind: 'created', message: `Created from ${row.template}.` });
   try {
-    const [inserted] = await ctx.cell.batch([insertRow, created]);
-    return inserted.length > 0;
+    return (await insertRow).length > 0;
   } catch (error) {
     const applied = and(eq(sandboxes.id, row.id), eq(sandboxes.lastOp, row.lastOp));
     const [found] = await ctx.cell.select({ id: sandboxes.id }).from(sandboxes).where(applied).limit(1);

@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, gte, or } from 'drizzle-orm';
-import { execHistory, sandboxEvents, type SandboxEvent } from '../../../db/cell.ts';
+import { execHistory, sandboxEvents, type Sandbox, type SandboxEvent } from '../../../db/cell.ts';
 import type { ExecRecord } from '../../../runner/protocol/node-report.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
 import type { Context } from '../ports.ts';
@@ -32,7 +32,7 @@ export const getLogs = async (
     page.cursor === undefined ? start : decodeCursor(page.cursor, ['number', 'number', 'number', 'number']);
   const wanted = page.limit + 1;
   const [events, execs] = await Promise.all([
-    lifecycleAfter(ctx, sandbox.id, from, wanted),
+    lifecycleAfter(ctx, sandbox, from, wanted),
     execsAfter(ctx, sandbox.id, from, wanted),
   ]);
   const placed = [...events, ...execs].sort((a, b) => compare(a.position, b.position));
@@ -44,20 +44,36 @@ export const getLogs = async (
   };
 };
 
-const lifecycleAfter = async (ctx: Context, sandboxId: string, from: Position, count: number): Promise<Placed[]> => {
+/** Its beginning is in the sandbox's own row: a create writes no event. Their places are before every event's of the same moment. */
+const beginning = (sandbox: Sandbox): SandboxEvent[] => {
+  const { id: sandboxId, template, createdAtMs, startedAtMs } = sandbox;
+  const created = {
+    id: -2,
+    sandboxId,
+    atMs: createdAtMs,
+    kind: 'created',
+    message: `Created from ${template}.`,
+  } as const;
+  if (startedAtMs === null) return [created];
+  return [created, { id: -1, sandboxId, atMs: startedAtMs, kind: 'running', message: 'Running.' }];
+};
+
+const lifecycleAfter = async (ctx: Context, sandbox: Sandbox, from: Position, count: number): Promise<Placed[]> => {
   const [atMs, source, rowId] = from;
   const sameTime =
     source === lifecycleSource ? and(eq(sandboxEvents.atMs, atMs), gt(sandboxEvents.id, rowId)) : undefined;
   const rows = await ctx.cell
     .select()
     .from(sandboxEvents)
-    .where(and(eq(sandboxEvents.sandboxId, sandboxId), or(gt(sandboxEvents.atMs, atMs), sameTime)))
+    .where(and(eq(sandboxEvents.sandboxId, sandbox.id), or(gt(sandboxEvents.atMs, atMs), sameTime)))
     .orderBy(asc(sandboxEvents.atMs), asc(sandboxEvents.id))
     .limit(count);
-  return rows.map((event) => ({
-    position: [event.atMs, lifecycleSource, event.id, 0],
-    entry: { type: 'lifecycle', event },
-  }));
+  return [...beginning(sandbox), ...rows]
+    .map((event): Placed => ({
+      position: [event.atMs, lifecycleSource, event.id, 0],
+      entry: { type: 'lifecycle', event },
+    }))
+    .filter(({ position }) => compare(position, from) > 0);
 };
 
 /** A history row holds up to 200 execs of 16 KiB: only the rows that this page needs are read whole. */

@@ -80,12 +80,7 @@ const settle = async (ctx: Context, row: Sandbox, outcome: SandboxOutcome): Prom
   } as const;
   // The route goes out beside the record: if a kill has taken over, its higher revision wins in the shard as well.
   const [running] = await Promise.all([
-    changeSandbox(ctx, {
-      sandboxId: row.id,
-      when: stillCreating(row),
-      set,
-      event: { kind: 'running', message: 'Running.' },
-    }),
+    changeSandbox(ctx, { sandboxId: row.id, when: stillCreating(row), set }),
     publishRoute(ctx, { ...row, ...set }),
   ]);
   if (!running) throw new Superseded();
