@@ -10,9 +10,16 @@ export interface AgentFolder {
   /** On the node; to be mounted read-only at `mountPath`. */
   folder: string;
   mountPath: string;
-  /** The container's command: to be run as uid 0, with an empty environment and AGENT_MOUNT as its directory. */
+  /** The container's command: to be run as uid 0, with `env` and nothing else as its environment, and AGENT_MOUNT as its directory. */
   entrypoint: string[];
+  env: string[];
 }
+
+/**
+ * JavaScriptCore starts threads when it feels like collecting or compiling, and aborts (exit code 134) when it gets none: a sandbox that
+ * had used up its processes lost its agent and itself. With these it does all of that on the threads that it has.
+ */
+const noLateThreads = ['BUN_JSC_useConcurrentGC=0', 'BUN_JSC_useConcurrentJIT=0', 'BUN_JSC_numberOfGCMarkers=1'];
 
 const tiniPath = '/usr/bin/tini-static';
 const buildMs = 60_000;
@@ -36,6 +43,7 @@ export async function prepareAgentFolder(dataDir: string): Promise<AgentFolder> 
       entrypoint: ['tini', '--', 'bun', '--no-env-file', '--config=/dev/null', 'agent.js'].map((word) =>
         ['tini', 'bun', 'agent.js'].includes(word) ? `${AGENT_MOUNT}/${word}` : word,
       ),
+      env: noLateThreads,
     };
     if (await exists(folder)) return answer;
     await linkOrCopy(bun, join(making, 'bun'));

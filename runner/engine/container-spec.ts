@@ -119,8 +119,8 @@ export function containerSpec(context: SpecContext, image: ImageFacts, request: 
     name: containerName(installationId, request.slot),
     // By id: the tag may be moved between its inspection and this.
     Image: image.id,
-    // A name without a value removes the image's own: the agent starts with an empty environment.
-    Env: Object.keys(image.env),
+    // A name without a value removes the image's own: the agent starts with nothing but what is meant for it.
+    Env: [...Object.keys(image.env), ...agent.env],
     Entrypoint: agent.entrypoint,
     Cmd: [],
     User: '0:0',

@@ -40,6 +40,7 @@ export async function runContainer(folder: string, socketDir: string): Promise<s
   const mounts = ['-v', `${agent.folder}:${agent.mountPath}:ro`, '-v', `${socketDir}:${SOCKET_MOUNT}:ro`];
   const [program = '', ...argv] = agent.entrypoint;
   const run = ['run', '-d', '--label', 'glovebox.test=agent', '-w', AGENT_MOUNT, '-u', '0:0', '--entrypoint', program];
+  for (const variable of agent.env) run.push('-e', variable);
   return (await docker(...run, ...hardening, ...limits, ...mounts, image, ...argv)).trim();
 }
 
