@@ -5,7 +5,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -14,6 +14,14 @@ import { waitFor } from '../wait-for.ts';
 
 const START_MS = 30_000;
 const COPY_MS = 180_000;
+
+const kill = (pid: number): void => {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // it was about to end by itself
+  }
+};
 
 export class PrivateEngine {
   readonly #folder: string;
@@ -77,6 +85,7 @@ export class PrivateEngine {
   /** Stops it and removes all that it made. Containers that live restore keeps have to be gone before. */
   async remove(): Promise<void> {
     await this.stop();
+    for (const pid of await this.#listShims()) kill(pid);
     for (const mount of await this.#listMounts()) await promisify(execFile)('umount', [mount]);
     await rm(this.#folder, { recursive: true, force: true });
   }
@@ -90,6 +99,17 @@ export class PrivateEngine {
     });
     const [[saved], [loaded]] = (await Promise.all([once(save, 'exit'), once(load, 'exit')])) as [[number], [number]];
     if (saved !== 0 || loaded !== 0) throw new Error(`docker save ended with ${saved}, docker load with ${loaded}`);
+  }
+
+  /** An engine that is stopped while a container dies leaves that one's shim behind. They name this engine's folder. */
+  async #listShims(): Promise<number[]> {
+    const shims: number[] = [];
+    for (const name of await readdir('/proc')) {
+      if (!/^\d+$/.test(name)) continue;
+      const command = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => ''); // it has ended meanwhile
+      if (command.includes('containerd-shim') && command.includes(`${this.#folder}/`)) shims.push(Number(name));
+    }
+    return shims;
   }
 
   /** dockerd mounts its data on itself, containers that it lost theirs below; the innermost come first. */
