@@ -1,5 +1,6 @@
-import { index, integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
-import type { Scope } from './enums.ts';
+import { sql } from 'drizzle-orm';
+import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
+import type { DiskPurpose, Scope } from './enums.ts';
 
 /** The global database: who may do what. No joins with a cell's tables. Times are Unix milliseconds. */
 
@@ -13,6 +14,9 @@ export const tenants = sqliteTable('tenants', {
   maxCpus: integer('max_cpus').notNull(),
   maxMemoryMiB: integer('max_memory_mib').notNull(),
   maxTtlSeconds: integer('max_ttl_seconds').notNull(),
+  maxStorageBytes: integer('max_storage_bytes')
+    .notNull()
+    .default(100 * 1024 ** 3),
   /** Token bucket per key. */
   requestsPerSecond: integer('requests_per_second').notNull(),
 });
@@ -49,6 +53,176 @@ export const templates = sqliteTable('templates', {
   createdAtMs: integer('created_at_ms').notNull(),
 });
 
+/** Whom a tenant's disks and skills belong to, by the tenant's own word. */
+export const users = sqliteTable(
+  'users',
+  {
+    id: text('id').primaryKey(),
+    tenantId: text('tenant_id')
+      .notNull()
+      .references(() => tenants.id),
+    identifier: text('identifier').notNull(),
+    createdAtMs: integer('created_at_ms').notNull(),
+    updatedAtMs: integer('updated_at_ms').notNull(),
+  },
+  (table) => [
+    uniqueIndex('users_identifier').on(table.tenantId, table.identifier),
+    index('users_tenant').on(table.tenantId, table.createdAtMs, table.id),
+  ],
+);
+
+export const disks = sqliteTable(
+  'disks',
+  {
+    id: text('id').primaryKey(),
+    tenantId: text('tenant_id')
+      .notNull()
+      .references(() => tenants.id),
+    userId: text('user_id').references(() => users.id, { onDelete: 'cascade' }),
+    /** A skill's files lie on a disk of their own, which lists of disks leave out. */
+    purpose: text('purpose').$type<DiskPurpose>().notNull(),
+    name: text('name').notNull(),
+    metadata: text('metadata', { mode: 'json' }).$type<Record<string, unknown>>().notNull(),
+    createdAtMs: integer('created_at_ms').notNull(),
+    updatedAtMs: integer('updated_at_ms').notNull(),
+  },
+  (table) => [
+    index('disks_tenant').on(table.tenantId, table.purpose, table.createdAtMs, table.id),
+    index('disks_user').on(table.userId),
+  ],
+);
+
+/**
+ * A file of a disk. The migrations' triggers count what it refers to: see blobs. `path` begins and ends with a slash, and a directory is
+ * there as long as something lies in it.
+ */
+export const artifacts = sqliteTable(
+  'artifacts',
+  {
+    id: text('id').primaryKey(),
+    diskId: text('disk_id')
+      .notNull()
+      .references(() => disks.id, { onDelete: 'cascade' }),
+    path: text('path').notNull(),
+    name: text('name').notNull(),
+    blobId: text('blob_id').notNull(),
+    sizeBytes: integer('size_bytes').notNull(),
+    contentType: text('content_type').notNull(),
+    metadata: text('metadata', { mode: 'json' }).$type<Record<string, unknown>>().notNull(),
+    /** Fresh at every change of content or metadata. */
+    etag: text('etag').notNull(),
+    createdAtMs: integer('created_at_ms').notNull(),
+    updatedAtMs: integer('updated_at_ms').notNull(),
+  },
+  (table) => [uniqueIndex('artifacts_place').on(table.diskId, table.path, table.name)],
+);
+
+/**
+ * Bytes in R2, under `blobs/<tenant>/<id>`, shared by a tenant's artifacts of the same content. Triggers keep `refs`; at zero a blob is condemned
+ * and never revived: equal content that comes later is stored anew, and the sweep deletes the old a day later, when no reader can be left.
+ */
+export const blobs = sqliteTable(
+  'blobs',
+  {
+    id: text('id').primaryKey(),
+    tenantId: text('tenant_id').notNull(),
+    /** `sha256:<hex>`; null where the bytes did not pass through the worker. */
+    digest: text('digest'),
+    sizeBytes: integer('size_bytes').notNull(),
+    refs: integer('refs').notNull(),
+    createdAtMs: integer('created_at_ms').notNull(),
+    condemnedAtMs: integer('condemned_at_ms'),
+  },
+  (table) => [
+    uniqueIndex('blobs_live')
+      .on(table.tenantId, table.digest)
+      .where(sql`condemned_at_ms is null`),
+    index('blobs_condemned').on(table.condemnedAtMs),
+  ],
+);
+
+/** What a tenant's live blobs and the parts of its open uploads take. Kept by triggers. */
+export const tenantStorage = sqliteTable('tenant_storage', {
+  tenantId: text('tenant_id').primaryKey(),
+  bytes: integer('bytes').notNull(),
+});
+
+/** Resumable uploads that are under way. */
+export const uploads = sqliteTable(
+  'uploads',
+  {
+    id: text('id').primaryKey(),
+    tenantId: text('tenant_id').notNull(),
+    diskId: text('disk_id').notNull(),
+    path: text('path').notNull(),
+    name: text('name').notNull(),
+    /** The blob that it becomes. */
+    blobId: text('blob_id').notNull(),
+    /** R2's name of the multipart upload. */
+    multipartId: text('multipart_id').notNull(),
+    partBytes: integer('part_bytes').notNull(),
+    contentType: text('content_type'),
+    metadata: text('metadata', { mode: 'json' }).$type<Record<string, unknown>>(),
+    /** 'direct': parts go to R2 by presigned URLs, not through the worker. */
+    way: text('way').$type<'relayed' | 'direct'>().notNull(),
+    createdAtMs: integer('created_at_ms').notNull(),
+    expiresAtMs: integer('expires_at_ms').notNull(),
+  },
+  (table) => [index('uploads_tenant').on(table.tenantId), index('uploads_expires').on(table.expiresAtMs)],
+);
+
+export const uploadParts = sqliteTable(
+  'upload_parts',
+  {
+    uploadId: text('upload_id')
+      .notNull()
+      .references(() => uploads.id, { onDelete: 'cascade' }),
+    part: integer('part').notNull(),
+    tenantId: text('tenant_id').notNull(),
+    etag: text('etag').notNull(),
+    /** SHA-256 of its bytes, hex. */
+    digest: text('digest').notNull(),
+    sizeBytes: integer('size_bytes').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.uploadId, table.part] })],
+);
+
+/** Instructions and files for agents, mounted into sandboxes under /skills/<name>. */
+export const skills = sqliteTable(
+  'skills',
+  {
+    id: text('id').primaryKey(),
+    tenantId: text('tenant_id').notNull(),
+    userId: text('user_id').references(() => users.id, { onDelete: 'cascade' }),
+    diskId: text('disk_id')
+      .notNull()
+      .references(() => disks.id, { onDelete: 'cascade' }),
+    name: text('name').notNull(),
+    description: text('description').notNull(),
+    metadata: text('metadata', { mode: 'json' }).$type<Record<string, unknown>>(),
+    createdAtMs: integer('created_at_ms').notNull(),
+    updatedAtMs: integer('updated_at_ms').notNull(),
+  },
+  (table) => [
+    index('skills_tenant').on(table.tenantId, table.createdAtMs, table.id),
+    index('skills_user').on(table.userId),
+    index('skills_disk').on(table.diskId),
+  ],
+);
+
+/** Objects in the bucket that no row knows, as the sweep found them. Nobody removes them but the administrator. */
+export const orphans = sqliteTable('orphans', {
+  key: text('key').primaryKey(),
+  sizeBytes: integer('size_bytes').notNull(),
+  uploadedAtMs: integer('uploaded_at_ms').notNull(),
+  foundAtMs: integer('found_at_ms').notNull(),
+});
+
+export type User = typeof users.$inferSelect;
+export type Disk = typeof disks.$inferSelect;
+export type Artifact = typeof artifacts.$inferSelect;
+export type Upload = typeof uploads.$inferSelect;
+export type Skill = typeof skills.$inferSelect;
 export type Tenant = typeof tenants.$inferSelect;
 export type ApiKey = typeof apiKeys.$inferSelect;
 export type Template = typeof templates.$inferSelect;

@@ -11,3 +11,5 @@ export type Scope = (typeof scopes)[number];
 /** 'created' and 'running' are read from the sandbox's own row and never written. */
 export const eventKinds = ['created', 'running', 'paused', 'resumed', 'deadline', 'ended', 'metadata'] as const;
 export type EventKind = (typeof eventKinds)[number];
+
+export type DiskPurpose = 'disk' | 'skill';

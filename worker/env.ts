@@ -19,6 +19,10 @@ export interface Env {
   KEY_PEPPER: string;
   ADMIN_API_KEY: string;
   RUNNER_JOIN_TOKEN: string;
+  LOCAL_TENANT_NAME?: string;
+  R2_S3_URL?: string;
+  R2_S3_ACCESS_KEY_ID?: string;
+  R2_S3_SECRET_ACCESS_KEY?: string;
 }
 
 const secret = z.string().min(32, 'at least 32 characters');
@@ -39,6 +43,12 @@ const settings = z.object({
   KEY_PEPPER: secret,
   ADMIN_API_KEY: secret,
   RUNNER_JOIN_TOKEN: secret,
+  /** Only of the embedded default on a loopback address: whose key the one of Acontext's documents is. */
+  LOCAL_TENANT_NAME: z.string().min(1).optional(),
+  /** For presigned URLs: the bucket's S3 address, https://<account>.r2.cloudflarestorage.com/<bucket>, and a token of R2's. All or none. */
+  R2_S3_URL: z.url().optional(),
+  R2_S3_ACCESS_KEY_ID: z.string().min(1).optional(),
+  R2_S3_SECRET_ACCESS_KEY: z.string().min(1).optional(),
 });
 export type Settings = z.infer<typeof settings>;
 

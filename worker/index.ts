@@ -1,8 +1,11 @@
 import { createBroker } from './adapters/broker.ts';
 import { createFleet, pokeFleet } from './adapters/fleet.ts';
+import { createObjectStore } from './adapters/object-store.ts';
 import type { App, Log } from './api/app-env.ts';
 import { createApp } from './app.ts';
+import { MemoryBudget } from './core/artifacts/memory-budget.ts';
 import { Keyring } from './core/keys/keyring.ts';
+import { Signer } from './core/keys/signer.ts';
 import { TemplateCatalog } from './core/templates/template-catalog.ts';
 import { openCell, openDirectory } from '../db/client.ts';
 import { settingsOf, type Env } from './env.ts';
@@ -11,6 +14,9 @@ import { createInternalApp } from './internal/app.ts';
 export { Broker } from './durable/broker/broker.ts';
 export { Fleet } from './durable/fleet.ts';
 export { Transfer } from './durable/transfer.ts';
+
+/** Of an isolate's 128 MB, what uploads of unknown length may hold together. */
+const UPLOAD_MEMORY_BYTES = 48 * 1024 * 1024;
 
 const log: Log = (entry) => {
   // oxlint-disable-next-line no-console -- the runtime's log is the console
@@ -37,11 +43,15 @@ const surfacesOf = (env: Env): Surfaces => {
       fleet: createFleet(env, settings),
       keyring: new Keyring(settings.KEY_PEPPER),
       templates: new TemplateCatalog(),
+      objects: createObjectStore(env, settings),
+      uploadMemory: new MemoryBudget(UPLOAD_MEMORY_BYTES),
+      signer: new Signer(settings.KEY_PEPPER),
       cellId: settings.CELL,
       now: () => Date.now(),
     },
     adminApiKey: settings.ADMIN_API_KEY,
     localPublicUrl: settings.DEPLOYMENT === 'local' ? settings.PUBLIC_URL : null,
+    localTenantName: settings.DEPLOYMENT === 'local' ? (settings.LOCAL_TENANT_NAME ?? null) : null,
     log,
   });
   surfaces = { env, api, internal: createInternalApp(env, settings) };

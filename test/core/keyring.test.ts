@@ -24,6 +24,7 @@ test('who tries out keys by the thousands does not push known ones out of the ca
     maxCpus: 1,
     maxMemoryMiB: 1,
     maxTtlSeconds: 1,
+    maxStorageBytes: 1,
     requestsPerSecond: 1,
   });
   await directory.insert(apiKeys).values({

@@ -31,5 +31,6 @@ export const viewLimits = (limits: TenantLimits): z.infer<typeof limitsView> => 
   maxCpus: limits.maxCpus,
   maxMemoryMiB: limits.maxMemoryMiB,
   maxTtlSeconds: limits.maxTtlSeconds,
+  maxStorageBytes: limits.maxStorageBytes,
   requestsPerSecond: limits.requestsPerSecond,
 });

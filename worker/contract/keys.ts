@@ -80,6 +80,7 @@ export const limitsView = z
     maxCpus: z.int(),
     maxMemoryMiB: z.int(),
     maxTtlSeconds: z.int(),
+    maxStorageBytes: z.int().openapi({ description: 'Of all artifacts, equal content counted once.' }),
     requestsPerSecond: z.int().openapi({ description: 'For each key.' }),
   })
   .openapi('Limits');

@@ -18,6 +18,10 @@ const limitsInput = z
       .int()
       .min(1)
       .max(365 * 86_400),
+    maxStorageBytes: z
+      .int()
+      .min(0)
+      .max(1024 ** 5),
     requestsPerSecond: z.int().min(1).max(1_000_000),
   })
   .partial()

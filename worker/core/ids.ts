@@ -4,6 +4,21 @@ const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toSt
 
 const randomHex = (bytes: number): string => hex(crypto.getRandomValues(new Uint8Array(bytes)));
 
+/** 32 hex, a UUIDv4 without hyphens. */
+const newUuidHex = (): string => crypto.randomUUID().replaceAll('-', '');
+const uuidHex = /^[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}$/;
+
+export const newDiskId = newUuidHex;
+export const newSkillId = newUuidHex;
+export const newUserId = newUuidHex;
+/** A disk's, a skill's or a user's. */
+export const isUuidHex = (id: string): boolean => uuidHex.test(id);
+/** 24 hex: short enough to travel inside of a material token. */
+export const newArtifactId = (): string => randomHex(12);
+export const newBlobId = (): string => randomHex(16);
+export const newUploadId = (): string => randomHex(16);
+export const newEtag = (): string => randomHex(16);
+
 /** 32 hex, a UUIDv4 without hyphens: byte 0 is the cell, byte 1 the Broker shard, 106 bits are random. */
 export const newSandboxId = (cellId: string): string => {
   const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -1,7 +1,9 @@
 import type { CellDb, DirectoryDb } from '../../db/client.ts';
 import type { Scope } from '../../db/enums.ts';
 import type { Tenant } from '../../db/directory.ts';
+import type { MemoryBudget } from './artifacts/memory-budget.ts';
 import type { Keyring } from './keys/keyring.ts';
+import type { Signer } from './keys/signer.ts';
 import type { TemplateCatalog } from './templates/template-catalog.ts';
 import type { ControlCommand, OutEvent } from '../../runner/protocol/channel.ts';
 import type { JobData, LifecycleJobName, SandboxMetrics, SandboxOutcome } from '../../runner/protocol/jobs.ts';
@@ -25,6 +27,9 @@ export interface Services {
   fleet: Fleet;
   keyring: Keyring;
   templates: TemplateCatalog;
+  objects: ObjectStore;
+  uploadMemory: MemoryBudget;
+  signer: Signer;
   /** This deployment's cell, two hex digits: byte 0 of each new sandbox id. */
   cellId: string;
   /** Unix milliseconds. */
@@ -144,4 +149,69 @@ export interface Fleet {
   forgetTemplates(): Promise<void>;
   /** `online`: runners that take sandboxes now. */
   summary(): Promise<{ online: number; unreachable: number; networks: ('on' | 'off')[]; warm: number }>;
+}
+
+/** Bytes on their way into the object store: a body as a request has it, or what a parser yields. */
+export type Content = ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | Uint8Array;
+
+export interface Stored {
+  /** SHA-256 of all that was stored, hex. */
+  digest: string;
+  /** The first bytes (up to 4,100), to tell the content's type from. */
+  head: Uint8Array;
+}
+
+export interface StoredObject {
+  /** Of the whole object. */
+  sizeBytes: number;
+  body: ReadableStream<Uint8Array>;
+}
+
+/**
+ * Bytes that persist. Implemented over R2. Writes are all or nothing: content that fails, or is not `sizeBytes` long, leaves no object
+ * and rejects. A store that is away rejects with unavailable.
+ */
+export interface ObjectStore {
+  put(key: string, content: Content, sizeBytes: number): Promise<Stored>;
+  /** `range` must lie inside of the object. */
+  get(key: string, range?: { offset: number; length: number }): Promise<StoredObject | undefined>;
+  /** At most 1,000 keys; what is missing is no error. */
+  delete(keys: readonly string[]): Promise<void>;
+  list(cursor: string | undefined, limit: number): Promise<ObjectPage>;
+
+  createMultipart(key: string): Promise<string>;
+  /** All parts but the last have the same size, at least 5 MiB (R2). */
+  putPart(
+    key: string,
+    multipartId: string,
+    part: number,
+    content: Content,
+    sizeBytes: number,
+  ): Promise<Stored & { etag: string }>;
+  completeMultipart(
+    key: string,
+    multipartId: string,
+    parts: readonly { part: number; etag: string }[],
+  ): Promise<{ sizeBytes: number }>;
+  /** One that is gone already is no error. */
+  abortMultipart(key: string, multipartId: string): Promise<void>;
+
+  /** A URL for the client's own way to the store; undefined where no S3 credentials are configured. */
+  presign(request: PresignRequest): Promise<string | undefined>;
+}
+
+export interface ObjectPage {
+  objects: { key: string; sizeBytes: number; uploadedAtMs: number }[];
+  cursor: string | undefined;
+}
+
+export interface PresignRequest {
+  method: 'GET' | 'PUT';
+  key: string;
+  expiresSeconds: number;
+  /** PUT: one part of a multipart upload. */
+  part?: { multipartId: string; part: number };
+  /** GET: what the answer's headers say. */
+  contentType?: string;
+  contentDisposition?: string;
 }

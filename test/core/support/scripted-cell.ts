@@ -67,6 +67,7 @@ export const scriptedCell = (script: Script = {}) => {
     maxCpus: 20,
     maxMemoryMiB: 8192,
     maxTtlSeconds: 3600,
+    maxStorageBytes: 1024,
     requestsPerSecond: 1000,
   };
   const database = new SqliteD1('cell');

@@ -8,7 +8,7 @@ import type { AdminContext } from '../ports.ts';
 
 export type TenantLimits = Pick<
   Tenant,
-  'maxSandboxes' | 'maxCpus' | 'maxMemoryMiB' | 'maxTtlSeconds' | 'requestsPerSecond'
+  'maxSandboxes' | 'maxCpus' | 'maxMemoryMiB' | 'maxTtlSeconds' | 'maxStorageBytes' | 'requestsPerSecond'
 >;
 
 export type LimitsInput = { [K in keyof TenantLimits]?: TenantLimits[K] | undefined };
@@ -18,6 +18,7 @@ const defaultLimits: TenantLimits = {
   maxCpus: 4000,
   maxMemoryMiB: 1024 * 1024,
   maxTtlSeconds: 86_400,
+  maxStorageBytes: 100 * 1024 ** 3,
   requestsPerSecond: 2000,
 };
 
@@ -32,6 +33,7 @@ export const createTenant = async (
     maxCpus: input.limits.maxCpus ?? defaultLimits.maxCpus,
     maxMemoryMiB: input.limits.maxMemoryMiB ?? defaultLimits.maxMemoryMiB,
     maxTtlSeconds: input.limits.maxTtlSeconds ?? defaultLimits.maxTtlSeconds,
+    maxStorageBytes: input.limits.maxStorageBytes ?? defaultLimits.maxStorageBytes,
     requestsPerSecond: input.limits.requestsPerSecond ?? defaultLimits.requestsPerSecond,
     createdAtMs: ctx.now(),
     suspendedAtMs: null,

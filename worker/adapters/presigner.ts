@@ -1,0 +1,28 @@
+import { AwsClient } from 'aws4fetch';
+import type { PresignRequest } from '../core/ports.ts';
+import type { Settings } from '../env.ts';
+
+/** Signs S3 URLs (AWS Signature Version 4, in the query). Undefined where R2's S3 credentials are not configured. */
+export const presigner = (settings: Settings): ((request: PresignRequest) => Promise<string>) | undefined => {
+  const { R2_S3_URL, R2_S3_ACCESS_KEY_ID, R2_S3_SECRET_ACCESS_KEY } = settings;
+  if (R2_S3_URL === undefined || R2_S3_ACCESS_KEY_ID === undefined || R2_S3_SECRET_ACCESS_KEY === undefined) {
+    return undefined;
+  }
+  const client = new AwsClient({
+    accessKeyId: R2_S3_ACCESS_KEY_ID,
+    secretAccessKey: R2_S3_SECRET_ACCESS_KEY,
+    service: 's3',
+    region: 'auto',
+  });
+  return async ({ method, key, expiresSeconds, part, contentType, contentDisposition }) => {
+    const url = new URL(`${R2_S3_URL}/${key}`);
+    url.searchParams.set('X-Amz-Expires', String(expiresSeconds));
+    if (part) {
+      url.searchParams.set('partNumber', String(part.part));
+      url.searchParams.set('uploadId', part.multipartId);
+    }
+    if (contentType !== undefined) url.searchParams.set('response-content-type', contentType);
+    if (contentDisposition !== undefined) url.searchParams.set('response-content-disposition', contentDisposition);
+    return (await client.sign(new Request(url, { method }), { aws: { signQuery: true } })).url;
+  };
+};

@@ -1,0 +1,151 @@
+import { and, eq, inArray, isNull, sql, type SQL } from 'drizzle-orm';
+import { artifacts, blobs, disks, tenantStorage, type Artifact } from '../../../db/directory.ts';
+import { getDisk } from '../disks/get-disk.ts';
+import { ServiceError } from '../errors.ts';
+import { newArtifactId, newEtag } from '../ids.ts';
+import type { Context } from '../ports.ts';
+import { checkPrecondition, preconditionHolds, type Precondition } from './precondition.ts';
+import { unstage, type StagedBlob } from './stage-bytes.ts';
+
+export interface ArtifactWrite {
+  /** '/dir/' */
+  path: string;
+  name: string;
+  blob: StagedBlob;
+  contentType: string;
+}
+
+export interface CommitOptions {
+  /** The artifacts' new metadata. Undefined: what is overwritten keeps its own. */
+  metadata?: Record<string, unknown> | undefined;
+  /** Of a single write. */
+  precondition?: Precondition | undefined;
+}
+
+/** What one statement takes as a JSON parameter stays under D1's 2 MB. */
+export const commitWritesCount = 1000;
+
+/**
+ * Makes staged bytes the content of artifacts: all of them or none, in one transaction. Where the tenant has a live blob with the same
+ * digest that one is referred to, and the staged bytes are deleted. Throws not_found (disk), precondition_failed, quota_exceeded; the staged
+ * bytes are deleted then too. When the database doesn't answer they are left to the sweep: the transaction may have been applied.
+ */
+export const commitArtifacts = async (
+  ctx: Context,
+  diskId: string,
+  writes: readonly ArtifactWrite[],
+  options: CommitOptions = {},
+): Promise<Artifact[]> => {
+  const rows = await attempt(ctx, diskId, writes, options);
+  const used = new Set(rows.map(({ blobId }) => blobId));
+  unstage(
+    ctx,
+    writes.map(({ blob }) => blob.blobId).filter((blobId) => !used.has(blobId)),
+  );
+  if (rows.length > 0 || writes.length === 0) return rows;
+  await getDisk(ctx, diskId);
+  const [first] = writes;
+  if (first && options.precondition) await checkPrecondition(ctx, diskId, first, options.precondition);
+  throw quotaError(ctx);
+};
+
+export const quotaError = (ctx: Context): ServiceError =>
+  new ServiceError(
+    'quota_exceeded',
+    `The tenant's limit is ${ctx.actor.tenant.maxStorageBytes} bytes of storage; delete artifacts or abort uploads first.`,
+  );
+
+/** An overwritten blob may be condemned by the very batch that wants to refer to it; the second time it is stored anew. */
+const attempt = async (
+  ctx: Context,
+  diskId: string,
+  writes: readonly ArtifactWrite[],
+  options: CommitOptions,
+): Promise<Artifact[]> => {
+  try {
+    return await commit(ctx, diskId, writes, options);
+  } catch (error) {
+    if (!isCondemned(error)) throw error;
+    return commit(ctx, diskId, writes, options);
+  }
+};
+
+const isCondemned = (error: unknown): boolean => {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (cause.message.includes('blob_condemned')) return true;
+  }
+  return false;
+};
+
+const commit = async (
+  ctx: Context,
+  diskId: string,
+  writes: readonly ArtifactWrite[],
+  { metadata, precondition }: CommitOptions,
+): Promise<Artifact[]> => {
+  const tenantId = ctx.actor.tenant.id;
+  const nowMs = ctx.now();
+  const entries = writes.map((write) => ({
+    id: newArtifactId(),
+    etag: newEtag(),
+    path: write.path,
+    name: write.name,
+    type: write.contentType,
+    blobId: write.blob.blobId,
+    digest: write.blob.digest,
+    size: write.blob.sizeBytes,
+  }));
+  const given = sql`json_each(${JSON.stringify(entries)}) as given`;
+  const field = (name: keyof (typeof entries)[number]) => sql`given.value ->> ${sql.raw(`'${name}'`)}`;
+  const live = sql`(select live.id from ${blobs} as live where live.condemned_at_ms is null and live.tenant_id = ${tenantId}
+    and (live.id = ${field('blobId')} or live.digest = ${field('digest')}) order by live.refs desc limit 1)`;
+  const [first] = writes;
+  const allowed = first && precondition ? preconditionHolds(diskId, first, precondition) : sql`1`;
+  const insertBlobs = ctx.directory
+    .insert(blobs)
+    .select(
+      sql`select ${field('blobId')}, ${tenantId}, ${field('digest')}, ${field('size')}, 0, ${nowMs}, null from ${given}
+        where ${fitsQuota(ctx, newBytes(given, field('digest'), field('blobId'), field('size'), live))}`,
+    )
+    .onConflictDoNothing();
+  const upsertArtifacts = ctx.directory
+    .insert(artifacts)
+    .select(
+      sql`select ${field('id')}, ${diskId}, ${field('path')}, ${field('name')}, ${live}, ${field('size')}, ${field('type')},
+        ${JSON.stringify(metadata ?? {})}, ${field('etag')}, ${nowMs}, ${nowMs} from ${given}
+        where exists (select 1 from ${disks} where ${disks.id} = ${diskId} and ${disks.tenantId} = ${tenantId})
+        and not exists (select 1 from ${given} where ${live} is null) and ${allowed}`,
+    )
+    .onConflictDoUpdate({
+      target: [artifacts.diskId, artifacts.path, artifacts.name],
+      set: {
+        blobId: sql`excluded.blob_id`,
+        sizeBytes: sql`excluded.size_bytes`,
+        contentType: sql`excluded.content_type`,
+        etag: sql`excluded.etag`,
+        updatedAtMs: nowMs,
+        ...(metadata === undefined ? {} : { metadata }),
+      },
+    })
+    .returning();
+  const dropUnused = ctx.directory
+    .delete(blobs)
+    .where(
+      and(
+        inArray(blobs.id, sql`(select ${field('blobId')} from ${given})`),
+        eq(blobs.refs, 0),
+        isNull(blobs.condemnedAtMs),
+      ),
+    );
+  const [, rows] = await ctx.directory.batch([insertBlobs, upsertArtifacts, dropUnused]);
+  return rows;
+};
+
+/** What the writes would add to what the tenant stores: equal content counts once. */
+const newBytes = (given: SQL, digest: SQL, blobId: SQL, size: SQL, live: SQL): SQL =>
+  sql`(select coalesce(sum(size), 0) from (select max(${size}) as size from ${given} where ${live} is null group by coalesce(${digest}, ${blobId})))`;
+
+/** `bytes` more stay within the tenant's limit. */
+export const fitsQuota = (ctx: Context, bytes: SQL | number): SQL =>
+  sql`coalesce((select ${tenantStorage.bytes} from ${tenantStorage} where ${tenantStorage.tenantId} = ${ctx.actor.tenant.id}), 0)
+    + ${bytes} <= ${ctx.actor.tenant.maxStorageBytes}`;
