@@ -10,10 +10,12 @@ import { ensureImages } from './images.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { keepLogsBounded } from './logs.ts';
 import { tryHold } from './mutex.ts';
+import { isLoopback } from './options.mjs';
 import { installPackages, type PackageName } from './packages.ts';
 import { checkRedis, findFreePort, startRedis, type RedisService } from './redis.ts';
 import { createRunner, type RunnerService } from './runner.ts';
 import { loadSecrets, type Secrets } from './secrets.ts';
+import { LOCAL_TENANT_NAME } from './tenant.ts';
 
 const READY_DEADLINE_MS = 60_000;
 const READY_REQUEST_DEADLINE_MS = 5_000;
@@ -115,6 +117,8 @@ async function bringUp(options: InstallationOptions, cleanups: Cleanup[], stop: 
       KEY_PEPPER: secrets.keyPepper,
       ADMIN_API_KEY: secrets.adminApiKey,
       RUNNER_JOIN_TOKEN: secrets.runnerJoinToken,
+      // Whose key the published one of Acontext's documents is: nobody's where other machines reach the API.
+      ...(options.bind === undefined || isLoopback(options.bind) ? { LOCAL_TENANT_NAME } : {}),
     },
     progress,
   });

@@ -1,5 +1,7 @@
 import { saveSecrets, type Secrets } from './secrets.ts';
 
+export const LOCAL_TENANT_NAME = 'local';
+
 const REQUEST_DEADLINE_MS = 15_000;
 
 /** The key of the tenant "local": the stored one while it is valid, else a new one, made through the admin API. */
@@ -8,10 +10,10 @@ export async function ensureLocalKey(url: string, dataDir: string, secrets: Secr
     const me = await call(url, 'GET', '/v1/me', secrets.apiKey);
     if (me.status === 200) return secrets.apiKey;
   }
-  const tenant = await create<{ id: string }>(url, '/v1/tenants', secrets.adminApiKey, { name: 'local' });
+  const tenant = await create<{ id: string }>(url, '/v1/tenants', secrets.adminApiKey, { name: LOCAL_TENANT_NAME });
   const path = `/v1/tenants/${tenant.id}/keys`;
   const scopes = ['read', 'write'];
-  const { key } = await create<{ key: string }>(url, path, secrets.adminApiKey, { name: 'local', scopes });
+  const { key } = await create<{ key: string }>(url, path, secrets.adminApiKey, { name: LOCAL_TENANT_NAME, scopes });
   await saveSecrets(dataDir, { ...secrets, apiKey: key });
   return key;
 }

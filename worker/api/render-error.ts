@@ -24,22 +24,26 @@ export const errorView = (error: ServiceError, requestId: string) => ({
   ...(error.issues === undefined ? {} : { issues: error.issues }),
 });
 
+/** What the caller is not told about a failure of ours goes to the log; what is the caller's own fault does not. */
+export const logFailure = (c: HonoContext<AppEnv>, error: ServiceError, thrown: unknown): void => {
+  if (error.status < 500) return;
+  const { requestId, log } = c.var;
+  // 503 is an answer like any other: only what lies behind it is worth a stack.
+  const cause = error.status === 503 ? error.cause : (error.cause ?? thrown);
+  log({
+    level: error.status === 503 ? 'warn' : 'error',
+    requestId,
+    code: error.code,
+    message: error.message,
+    ...(cause === undefined ? {} : { cause: describeCause(cause) }),
+  });
+};
+
 /** The native API's one renderer. */
 export const renderError = (thrown: unknown, c: HonoContext<AppEnv>): Response => {
   const error = toServiceError(thrown);
-  const { requestId, log } = c.var;
-  if (error.status >= 500) {
-    // 503 is an answer like any other: only what lies behind it is worth a stack.
-    const cause = error.status === 503 ? error.cause : (error.cause ?? thrown);
-    log({
-      level: error.status === 503 ? 'warn' : 'error',
-      requestId,
-      code: error.code,
-      message: error.message,
-      ...(cause === undefined ? {} : { cause: describeCause(cause) }),
-    });
-  }
+  logFailure(c, error, thrown);
   if (error.retryAfterSeconds !== undefined) c.header('retry-after', String(Math.ceil(error.retryAfterSeconds)));
   if (error.code === 'unauthenticated') c.header('www-authenticate', 'Bearer');
-  return c.json({ error: errorView(error, requestId) }, error.status as ContentfulStatusCode);
+  return c.json({ error: errorView(error, c.var.requestId) }, error.status as ContentfulStatusCode);
 };

@@ -2,7 +2,8 @@ import type { Context as HonoContext, MiddlewareHandler } from 'hono';
 import type { AppEnv } from '../api/app-env.ts';
 import { adminContextOf } from '../api/context.ts';
 import { ServiceError } from '../core/errors.ts';
-import { authenticate, requireScope } from '../core/keys/authenticate.ts';
+import { admit } from '../core/keys/admit.ts';
+import { authenticate } from '../core/keys/authenticate.ts';
 import { isAdminKey } from '../core/keys/is-admin-key.ts';
 
 const bearer = /^Bearer +(\S+)$/i;
@@ -31,14 +32,7 @@ export const tenantKey =
       throw error;
     });
     c.set('actor', actor);
-    if (!(await ctx.broker.takeRequest(actor.keyId, actor.tenant.requestsPerSecond))) {
-      throw new ServiceError(
-        'rate_limited',
-        `This key may make ${actor.tenant.requestsPerSecond} requests a second; wait a second and try again.`,
-        { retryAfterSeconds: 1 },
-      );
-    }
-    requireScope(actor, c.req.method === 'GET' || c.req.method === 'HEAD' ? 'read' : 'write');
+    await admit(ctx, actor, c.req.method);
     await next();
   };
 

@@ -1,4 +1,4 @@
-import { eq } from 'drizzle-orm';
+import { asc, eq } from 'drizzle-orm';
 import { apiKeys, tenants, type ApiKey, type Tenant } from '../../../db/directory.ts';
 import type { DirectoryDb } from '../../../db/client.ts';
 
@@ -24,6 +24,7 @@ export class Keyring {
   readonly #entries = new Map<string, Entry>();
   /** When each was last looked for in vain. */
   readonly #unknown = new Map<string, number>();
+  readonly #oldest = new Map<string, { tenant: Tenant; readAtMs: number }>();
   #hmacKey: CryptoKey | undefined;
 
   constructor(pepper: string) {
@@ -62,6 +63,21 @@ export class Keyring {
     return row;
   }
 
+  /** By name; cached as keys are. One that there is not yet is looked for again each time. */
+  async findOldestTenant(directory: DirectoryDb, name: string, nowMs: number): Promise<Tenant | undefined> {
+    const cached = this.#oldest.get(name);
+    if (cached && nowMs - cached.readAtMs < cachedForMs) return cached.tenant;
+    const [tenant] = await directory
+      .select()
+      .from(tenants)
+      .where(eq(tenants.name, name))
+      .orderBy(asc(tenants.createdAtMs), asc(tenants.id))
+      .limit(1);
+    this.#oldest.clear();
+    if (tenant) this.#oldest.set(name, { tenant, readAtMs: nowMs });
+    return tenant;
+  }
+
   /** After a revocation: it holds at once in this isolate. */
   forgetKey(keyId: string): void {
     this.#forget((held) => held.key.id === keyId);
@@ -70,6 +86,7 @@ export class Keyring {
   /** After a tenant was suspended or its limits changed. */
   forgetTenant(tenantId: string): void {
     this.#forget((held) => held.tenant.id === tenantId);
+    this.#oldest.clear();
   }
 
   #forget(matches: (held: HeldKey) => boolean): void {
