@@ -3,6 +3,7 @@ import { newApp, type App, type Log } from './api/app-env.ts';
 import { allowedMethods } from './api/allowed-methods.ts';
 import { renderError } from './api/render-error.ts';
 import { routeTable } from './contract/route-table.ts';
+import { acontextPath, createAcontextApp } from './dialects/acontext/app.ts';
 import { ServiceError } from './core/errors.ts';
 import type { Services } from './core/ports.ts';
 import { adminKey, tenantKey } from './middleware/authenticate.ts';
@@ -22,6 +23,8 @@ export interface AppDeps {
   adminApiKey: string;
   /** Whose host names are answered: null for any (in production the edge decides), else loopback and this URL's. */
   localPublicUrl: string | null;
+  /** Whose key the one of Acontext's documents is; null where it is nobody's. */
+  localTenantName: string | null;
   log: Log;
 }
 
@@ -41,6 +44,7 @@ export const createApp = (deps: AppDeps): App => {
   app.use('/v1/*', (c, next) => (administered.test(c.req.path) ? admin(c, next) : tenant(c, next)));
   boundJsonBodies(app);
   registerRoutes(app);
+  app.route(acontextPath, createAcontextApp(deps.localTenantName, jsonBodyMaxBytes));
 
   app.notFound((c) => {
     const allowed = allowedMethods(c.req.path);

@@ -1,0 +1,28 @@
+import { Hono } from 'hono';
+import type { AppEnv } from '../../api/app-env.ts';
+import { boundedJsonBody } from '../../middleware/json-body.ts';
+import { acontextKey } from './authenticate.ts';
+import { renderFailure } from './envelope.ts';
+import { acontextRoutes } from './route-table.ts';
+import type { AcontextRoute } from './route.ts';
+import { refuseUnserved } from './unserved.ts';
+
+export const acontextPath = '/api/v1';
+
+/** Acontext's API: served below acontextPath, in its envelope whatever happens. Never a redirect: its Python SDK takes one for success. */
+export const createAcontextApp = (localTenantName: string | null, jsonBodyMaxBytes: number): Hono<AppEnv> => {
+  const app = new Hono<AppEnv>();
+  app.onError(renderFailure);
+  const register = ({ method, path, body, handler }: AcontextRoute): void => {
+    const pattern = path.replaceAll(/\{(.+?)\}/g, ':$1');
+    if (body === 'json' || body === 'optional-json') {
+      app.on(method, pattern, boundedJsonBody(body === 'json', jsonBodyMaxBytes));
+    }
+    app.on(method, pattern, handler);
+  };
+  for (const route of acontextRoutes) if (route.open) register(route);
+  app.use(acontextKey(localTenantName));
+  for (const route of acontextRoutes) if (!route.open) register(route);
+  app.all('*', (c) => refuseUnserved(c, acontextPath));
+  return app;
+};

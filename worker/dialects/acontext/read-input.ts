@@ -1,0 +1,29 @@
+import type { z } from 'zod';
+import { ServiceError } from '../../core/errors.ts';
+import type { Handled } from './route.ts';
+
+/** Of a route whose body is `json` or `optional-json` (where an absent body reads as {}). Unknown fields are left out, as Acontext does. */
+export const readJson = async <T>(c: Handled, schema: z.ZodType<T>): Promise<T> => {
+  const text = await c.req.text();
+  return parsed(schema, text === '' ? {} : jsonOf(text));
+};
+
+/** A field that is given twice counts once, by its first value. */
+export const readQuery = <T>(c: Handled, schema: z.ZodType<T>): T => parsed(schema, c.req.query());
+
+const jsonOf = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new ServiceError('invalid_argument', 'The body is not valid JSON.', { cause: error });
+  }
+};
+
+const parsed = <T>(schema: z.ZodType<T>, input: unknown): T => {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const issues = result.error.issues
+    .slice(0, 20)
+    .map((issue) => ({ path: issue.path.map(String).join('.'), message: issue.message }));
+  throw new ServiceError('invalid_argument', 'parameter error', { issues });
+};
