@@ -92,6 +92,23 @@ export const execHistory = sqliteTable(
   (table) => [index('exec_history_sandbox').on(table.sandboxId, table.id), index('exec_history_at').on(table.atMs)],
 );
 
+/** Files that were taken out of a sandbox onto a disk. At most 1,000 a sandbox, 7 days. */
+export const generatedFiles = sqliteTable(
+  'generated_files',
+  {
+    id: integer('id').primaryKey({ autoIncrement: true }),
+    sandboxId: text('sandbox_id').notNull(),
+    atMs: integer('at_ms').notNull(),
+    /** In the sandbox, absolute. */
+    path: text('path').notNull(),
+  },
+  (table) => [
+    index('generated_files_sandbox').on(table.sandboxId, table.id),
+    index('generated_files_at').on(table.atMs),
+  ],
+);
+
 export type SandboxEvent = typeof sandboxEvents.$inferSelect;
 export type Sandbox = typeof sandboxes.$inferSelect;
+export type GeneratedFile = typeof generatedFiles.$inferSelect;
 export type Runner = typeof runners.$inferSelect;

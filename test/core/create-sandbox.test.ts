@@ -50,6 +50,7 @@ test('three runners are asked, no more; then nothing is left behind and the Idem
   const { sandboxes } = await listSandboxes(cell.context, {
     states: ['ended'],
     metadata: [],
+    order: 'desc',
     cursor: undefined,
     limit: 10,
   });
@@ -118,6 +119,12 @@ test('no runner at all is 503 with Retry-After and leaves no record', async () =
     code: 'capacity_exhausted',
     retryAfterSeconds: 5,
   });
-  const all = { states: ['creating', 'ended'] as const, metadata: [], cursor: undefined, limit: 10 };
+  const all = {
+    states: ['creating', 'ended'] as const,
+    metadata: [],
+    order: 'desc' as const,
+    cursor: undefined,
+    limit: 10,
+  };
   expect((await listSandboxes(context, all)).sandboxes).toEqual([]);
 });

@@ -9,6 +9,7 @@ const viewEntry = (entry: LogEntry) => {
     const { atMs, kind, message } = entry.event;
     return { type: entry.type, at: timestampOf(atMs), event: kind, message };
   }
+  if (entry.type === 'file') return { type: entry.type, at: timestampOf(entry.file.atMs), path: entry.file.path };
   const { startedAtMs, ...record } = entry.record;
   return { type: entry.type, at: timestampOf(startedAtMs), ...record };
 };

@@ -22,12 +22,12 @@ export const registerSandboxes = (app: App): void => {
   });
 
   app.openapi(routes.listSandboxesRoute, async (c) => {
-    const { state, metadata, cursor, limit } = c.req.valid('query');
+    const { state, metadata, order, cursor, limit } = c.req.valid('query');
     const pairs = (metadata ?? []).map((pair) => {
       const at = pair.indexOf('=');
       return [pair.slice(0, at), pair.slice(at + 1)] as const;
     });
-    const input = { states: state ?? [], metadata: pairs, cursor, limit };
+    const input = { states: state ?? [], metadata: pairs, order, cursor, limit };
     const { sandboxes, nextCursor } = await listSandboxes(contextOf(c), input);
     return c.json({ sandboxes: sandboxes.map(viewSandbox), nextCursor }, 200);
   });

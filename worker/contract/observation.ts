@@ -53,19 +53,27 @@ const execEntry = z
   })
   .openapi('ExecLogEntry');
 
+const fileEntry = z
+  .object({
+    type: z.literal('file'),
+    at: timestamp,
+    path: z.string().openapi({ description: 'Of a file that was copied from the sandbox to a disk.' }),
+  })
+  .openapi('FileLogEntry');
+
 export const getLogsRoute = createRoute({
   method: 'get',
   path: '/v1/sandboxes/{sandboxId}/logs',
   operationId: 'getSandboxLogs',
   tags,
-  summary: 'Lifecycle and exec history',
-  description: `In the order in which they were recorded, oldest first. Runners report execs every few seconds; the last 1,000 of a sandbox are
-kept for 7 days.`,
+  summary: 'Lifecycle, exec history and generated files',
+  description: `In the order in which they were recorded, oldest first. Runners report execs every few seconds; the last 1,000 of a sandbox,
+and of its generated files, are kept for 7 days.`,
   request: { params: sandboxParams, query: z.object(cursorQuery) },
   responses: {
     200: {
       description: 'Entries.',
-      ...jsonContent(z.object({ entries: z.array(z.union([lifecycleEntry, execEntry])), nextCursor })),
+      ...jsonContent(z.object({ entries: z.array(z.union([lifecycleEntry, execEntry, fileEntry])), nextCursor })),
     },
     ...errorResponses([404]),
   },

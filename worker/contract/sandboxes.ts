@@ -116,7 +116,7 @@ export const listSandboxesRoute = createRoute({
   operationId: 'listSandboxes',
   tags,
   summary: 'List sandboxes',
-  description: 'Newest first. Without `state`: all that have not ended.',
+  description: 'Newest first, unless `order` says otherwise. Without `state`: all that have not ended.',
   request: {
     query: z.object({
       state: z
@@ -134,6 +134,7 @@ export const listSandboxesRoute = createRoute({
         .preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(metadataPair).max(16))
         .optional()
         .openapi({ description: '`key=value`, repeated: all must match.', type: 'array', items: { type: 'string' } }),
+      order: z.enum(['asc', 'desc']).default('desc').openapi({ description: '`asc`: oldest first.' }),
       ...cursorQuery,
     }),
   },

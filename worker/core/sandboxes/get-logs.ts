@@ -1,16 +1,27 @@
 import { and, asc, eq, gt, gte, or } from 'drizzle-orm';
-import { execHistory, sandboxEvents, type Sandbox, type SandboxEvent } from '../../../db/cell.ts';
+import {
+  execHistory,
+  generatedFiles,
+  sandboxEvents,
+  type GeneratedFile,
+  type Sandbox,
+  type SandboxEvent,
+} from '../../../db/cell.ts';
 import type { ExecRecord } from '../../../runner/protocol/node-report.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
 import type { Context } from '../ports.ts';
 import { getSandbox } from './get-sandbox.ts';
 
-export type LogEntry = { type: 'lifecycle'; event: SandboxEvent } | { type: 'exec'; record: ExecRecord };
+export type LogEntry =
+  | { type: 'lifecycle'; event: SandboxEvent }
+  | { type: 'exec'; record: ExecRecord }
+  | { type: 'file'; file: GeneratedFile };
 
-/** Where an entry stands: by time of writing, lifecycle before execs of the same moment, then by row and place in the row. */
+/** Where an entry stands: by time of writing, lifecycle before execs before files of the same moment, then by row and place in the row. */
 type Position = readonly [atMs: number, source: number, rowId: number, index: number];
 const lifecycleSource = 0;
 const execSource = 1;
+const fileSource = 2;
 
 interface Placed {
   position: Position;
@@ -21,7 +32,7 @@ const start: Position = [0, lifecycleSource, 0, -1];
 
 const compare = (a: Position, b: Position): number => a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || a[3] - b[3];
 
-/** Lifecycle events and finished execs in the order in which they were recorded, oldest first. Throws not_found. */
+/** Lifecycle events, finished execs and generated files in the order in which they were recorded, oldest first. Throws not_found. */
 export const getLogs = async (
   ctx: Context,
   sandboxId: string,
@@ -31,11 +42,12 @@ export const getLogs = async (
   const from: Position =
     page.cursor === undefined ? start : decodeCursor(page.cursor, ['number', 'number', 'number', 'number']);
   const wanted = page.limit + 1;
-  const [events, execs] = await Promise.all([
+  const [events, execs, files] = await Promise.all([
     lifecycleAfter(ctx, sandbox, from, wanted),
     execsAfter(ctx, sandbox.id, from, wanted),
+    filesAfter(ctx, sandbox.id, from, wanted),
   ]);
-  const placed = [...events, ...execs].sort((a, b) => compare(a.position, b.position));
+  const placed = [...events, ...execs, ...files].sort((a, b) => compare(a.position, b.position));
   const shown = placed.slice(0, page.limit);
   const last = shown.at(-1);
   return {
@@ -79,7 +91,10 @@ const lifecycleAfter = async (ctx: Context, sandbox: Sandbox, from: Position, co
 /** A history row holds up to 200 execs of 16 KiB: only the rows that this page needs are read whole. */
 const execsAfter = async (ctx: Context, sandboxId: string, from: Position, count: number): Promise<Placed[]> => {
   const [atMs, source, rowId] = from;
-  const sameTime = and(eq(execHistory.atMs, atMs), gte(execHistory.id, source === execSource ? rowId : 0));
+  const sameTime =
+    source === fileSource
+      ? undefined
+      : and(eq(execHistory.atMs, atMs), gte(execHistory.id, source === execSource ? rowId : 0));
   const rest = and(eq(execHistory.sandboxId, sandboxId), or(gt(execHistory.atMs, atMs), sameTime));
   const order = [asc(execHistory.atMs), asc(execHistory.id)];
   const heads = await ctx.cell
@@ -112,4 +127,19 @@ const execsAfter = async (ctx: Context, sandboxId: string, from: Position, count
     )
     .filter(({ position }) => compare(position, from) > 0)
     .slice(0, count);
+};
+
+const filesAfter = async (ctx: Context, sandboxId: string, from: Position, count: number): Promise<Placed[]> => {
+  const [atMs, source, rowId] = from;
+  const sameTime = and(eq(generatedFiles.atMs, atMs), gt(generatedFiles.id, source === fileSource ? rowId : 0));
+  const rows = await ctx.cell
+    .select()
+    .from(generatedFiles)
+    .where(and(eq(generatedFiles.sandboxId, sandboxId), or(gt(generatedFiles.atMs, atMs), sameTime)))
+    .orderBy(asc(generatedFiles.atMs), asc(generatedFiles.id))
+    .limit(count);
+  return rows.map((file): Placed => ({
+    position: [file.atMs, fileSource, file.id, 0],
+    entry: { type: 'file', file },
+  }));
 };

@@ -1,6 +1,6 @@
 import { and, eq, inArray, isNotNull, lt, ne, sql } from 'drizzle-orm';
 import type { CellDb } from '../../../db/client.ts';
-import { execHistory, runners, sandboxes } from '../../../db/cell.ts';
+import { execHistory, generatedFiles, runners, sandboxes } from '../../../db/cell.ts';
 import type { EndReason, ExecRecord } from '../../../runner/protocol/node-report.ts';
 import type { RecordedSandbox } from '../../core/reconcile.ts';
 import { changeSandbox, type SandboxChange } from '../../core/sandboxes/change-sandbox.ts';
@@ -153,7 +153,10 @@ export class Records {
   }
 
   async dropOldHistory(nowMs: number): Promise<void> {
-    await this.#db.delete(execHistory).where(lt(execHistory.atMs, nowMs - HISTORY_MS));
+    await this.#db.batch([
+      this.#db.delete(execHistory).where(lt(execHistory.atMs, nowMs - HISTORY_MS)),
+      this.#db.delete(generatedFiles).where(lt(generatedFiles.atMs, nowMs - HISTORY_MS)),
+    ]);
   }
 
   async runners(): Promise<{ id: string; status: KnownRunner['status'] }[]> {
