@@ -48,7 +48,7 @@ export const userName = z
   )
   .openapi({ description: 'The account inside the sandbox, by name or uid.', example: 'user' });
 
-const shellScript = z
+export const shellScript = z
   .string()
   .min(1, 'command must not be empty')
   .refine(

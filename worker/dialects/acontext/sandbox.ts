@@ -1,0 +1,26 @@
+import type { Context, SandboxRef } from '../../core/ports.ts';
+import { ServiceError } from '../../core/errors.ts';
+import { requireSandboxId } from '../../core/sandboxes/sandbox-not-found.ts';
+
+export const sandboxGone = (cause?: unknown): ServiceError =>
+  new ServiceError('not_found', 'sandbox not found or was killed', { cause });
+
+/**
+ * Work whose only missing thing can be the sandbox: unknown, another tenant's, killed and expired are one answer, so that nobody learns
+ * which it was.
+ */
+export const inSandbox = async <T>(work: () => Promise<T>): Promise<T> => {
+  try {
+    return await work();
+  } catch (error) {
+    const gone = error instanceof ServiceError && (error.code === 'not_found' || error.code === 'sandbox_ended');
+    throw gone ? sandboxGone(error) : error;
+  }
+};
+
+/** `sandboxId`: as pathId and fromUuid give it. */
+export const sandboxRef = (ctx: Context, sandboxId: string): SandboxRef => ({
+  tenantId: ctx.actor.tenant.id,
+  sandboxId: requireSandboxId(sandboxId),
+  requestId: ctx.requestId,
+});
