@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { ServiceError } from '../../core/errors.ts';
 import type { Handled } from './route.ts';
 
@@ -27,3 +27,17 @@ const parsed = <T>(schema: z.ZodType<T>, input: unknown): T => {
     .map((issue) => ({ path: issue.path.map(String).join('.'), message: issue.message }));
   throw new ServiceError('invalid_argument', 'parameter error', { issues });
 };
+
+/** A boolean in a query, as the SDKs write it. */
+export const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
+
+/** Of Acontext's lists: 20 a page, oldest first. An empty cursor is none. */
+export const pageQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(200).default(20),
+  cursor: z
+    .string()
+    .max(512)
+    .optional()
+    .transform((cursor) => (cursor === '' ? undefined : cursor)),
+  time_desc: flag.default(false),
+});

@@ -11,8 +11,8 @@ import { succeed } from './envelope.ts';
 import { viewExec } from './exit.ts';
 import { pathId } from './ids.ts';
 import { viewHistory, viewRuntime } from './sandbox-view.ts';
-import { pageQuery, viewPage } from './page.ts';
-import { readJson, readQuery } from './read-input.ts';
+import { viewPage } from './page-view.ts';
+import { pageQuery, readJson, readQuery } from './read-input.ts';
 import type { AcontextRoute, Handled } from './route.ts';
 import { inSandbox, sandboxGone, sandboxRef } from './sandbox.ts';
 
