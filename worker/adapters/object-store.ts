@@ -1,6 +1,6 @@
-import { chunksOf } from '../core/artifacts/chunks-of.ts';
+import { chunksOf, type ByteInput } from '../core/formats/byte-source.ts';
 import { ServiceError } from '../core/errors.ts';
-import type { Content, ObjectPage, ObjectStore, PresignRequest, Stored, StoredObject } from '../core/ports.ts';
+import type { ObjectPage, ObjectStore, PresignRequest, Stored, StoredObject } from '../core/ports.ts';
 import type { Env, Settings } from '../env.ts';
 import { presigner } from './presigner.ts';
 
@@ -28,7 +28,7 @@ class R2Store implements ObjectStore {
     this.#presign = presigner(settings);
   }
 
-  async put(key: string, content: Content, sizeBytes: number): Promise<Stored> {
+  async put(key: string, content: ByteInput, sizeBytes: number): Promise<Stored> {
     return (await this.#store(content, sizeBytes, (body) => this.#bucket.put(key, body))).stored;
   }
 
@@ -91,7 +91,7 @@ class R2Store implements ObjectStore {
   }
 
   async #store<T>(
-    content: Content,
+    content: ByteInput,
     sizeBytes: number,
     take: (body: ReadableStream<Uint8Array> | Uint8Array) => Promise<T>,
   ): Promise<{ stored: Stored; result: T }> {
@@ -120,7 +120,7 @@ const storeBytes = async <T>(
 
 /** R2 needs to know the length beforehand: a content that ends early fails there, and one that does not end is cut off here. */
 const storeStream = async <T>(
-  content: Exclude<Content, Uint8Array>,
+  content: Exclude<ByteInput, Uint8Array>,
   sizeBytes: number,
   take: (body: ReadableStream<Uint8Array>) => Promise<T>,
 ): Promise<{ stored: Stored; result: T }> => {
@@ -139,7 +139,7 @@ const storeStream = async <T>(
 };
 
 const pass = async (
-  content: Exclude<Content, Uint8Array>,
+  content: Exclude<ByteInput, Uint8Array>,
   sizeBytes: number,
   writable: WritableStream<Uint8Array>,
   digest: WritableStream<Uint8Array>,

@@ -2,6 +2,7 @@ import type { CellDb, DirectoryDb } from '../../db/client.ts';
 import type { Scope } from '../../db/enums.ts';
 import type { Tenant } from '../../db/directory.ts';
 import type { MemoryBudget } from './artifacts/memory-budget.ts';
+import type { ByteInput } from './formats/byte-source.ts';
 import type { Keyring } from './keys/keyring.ts';
 import type { Signer } from './keys/signer.ts';
 import type { TemplateCatalog } from './templates/template-catalog.ts';
@@ -151,9 +152,6 @@ export interface Fleet {
   summary(): Promise<{ online: number; unreachable: number; networks: ('on' | 'off')[]; warm: number }>;
 }
 
-/** Bytes on their way into the object store: a body as a request has it, or what a parser yields. */
-export type Content = ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | Uint8Array;
-
 export interface Stored {
   /** SHA-256 of all that was stored, hex. */
   digest: string;
@@ -172,7 +170,7 @@ export interface StoredObject {
  * and rejects. A store that is away rejects with unavailable.
  */
 export interface ObjectStore {
-  put(key: string, content: Content, sizeBytes: number): Promise<Stored>;
+  put(key: string, content: ByteInput, sizeBytes: number): Promise<Stored>;
   /** `range` must lie inside of the object. */
   get(key: string, range?: { offset: number; length: number }): Promise<StoredObject | undefined>;
   /** At most 1,000 keys; what is missing is no error. */
@@ -185,7 +183,7 @@ export interface ObjectStore {
     key: string,
     multipartId: string,
     part: number,
-    content: Content,
+    content: ByteInput,
     sizeBytes: number,
   ): Promise<Stored & { etag: string }>;
   completeMultipart(

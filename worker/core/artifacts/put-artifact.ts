@@ -1,6 +1,7 @@
 import type { Artifact } from '../../../db/directory.ts';
 import { getDisk } from '../disks/get-disk.ts';
-import type { Content, Context } from '../ports.ts';
+import type { ByteInput } from '../formats/byte-source.ts';
+import type { Context } from '../ports.ts';
 import { commitArtifacts, quotaError, type CommitOptions } from './commit-artifacts.ts';
 import { sniffContentType } from './content-type.ts';
 import type { ArtifactPlace } from './get-artifact.ts';
@@ -8,7 +9,7 @@ import { checkPrecondition } from './precondition.ts';
 import { stageBytes } from './stage-bytes.ts';
 
 export interface PutArtifact extends ArtifactPlace, CommitOptions {
-  content: Content;
+  content: ByteInput;
   /** null: not known. */
   contentBytes: number | null;
   /** Undefined: told from the content and the name. */

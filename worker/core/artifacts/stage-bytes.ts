@@ -1,8 +1,8 @@
 import { ServiceError } from '../errors.ts';
 import { newBlobId } from '../ids.ts';
-import type { Content, Context } from '../ports.ts';
+import type { Context } from '../ports.ts';
 import { blobKey } from './blob-key.ts';
-import { chunksOf } from './chunks-of.ts';
+import { chunksOf, type ByteInput } from '../formats/byte-source.ts';
 
 /** What one object may hold that is not written in parts (R2: 5 GiB less 5 MiB). */
 export const objectMaxBytes = 5 * 1024 ** 3 - 5 * 1024 ** 2;
@@ -26,7 +26,7 @@ export interface StagedBlob {
  */
 export const stageBytes = async (
   ctx: Context,
-  content: Content,
+  content: ByteInput,
   contentBytes: number | null,
   maxBytes: number = objectMaxBytes,
 ): Promise<StagedBlob> => {
@@ -49,7 +49,12 @@ const tooLarge = (maxBytes: number): ServiceError =>
     `This takes at most ${maxBytes} bytes at once${maxBytes === objectMaxBytes ? '; larger files go up in parts' : ''}.`,
   );
 
-const stageUnknown = async (ctx: Context, blobId: string, content: Content, maxBytes: number): Promise<StagedBlob> => {
+const stageUnknown = async (
+  ctx: Context,
+  blobId: string,
+  content: ByteInput,
+  maxBytes: number,
+): Promise<StagedBlob> => {
   const key = blobKey(ctx.actor.tenant.id, blobId);
   const parts = partsOf(content, maxBytes);
   const first = await parts.next();
@@ -102,7 +107,7 @@ const stageParts = async (
 };
 
 /** Pieces of partBytes, the last one smaller; always in the same buffer. */
-async function* partsOf(content: Content, maxBytes: number): AsyncGenerator<Uint8Array> {
+async function* partsOf(content: ByteInput, maxBytes: number): AsyncGenerator<Uint8Array> {
   const buffer = new Uint8Array(partBytes);
   let filled = 0;
   let seenBytes = 0;
