@@ -31,6 +31,11 @@ export const processSpec = z.object({
   /** Per stream; what comes after is counted and dropped. Absent: unlimited (streams, background processes). */
   outputLimitBytes: z.int().min(0).optional(),
   tag: z.string().max(256).optional(),
+  /** Directory and exported variables persist from one command of this name (and user) to the next, which waits for it. */
+  session: z
+    .string()
+    .regex(/^[A-Za-z0-9_.-]{1,64}$/)
+    .optional(),
 });
 export type ProcessSpec = z.infer<typeof processSpec>;
 

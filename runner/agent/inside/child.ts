@@ -38,10 +38,11 @@ function startPiped(launch: Launch, events: ChildEvents): Child {
     const input = launch.stdin === 'pipe' ? ours('write') : undefined;
     const script = launch.program.script === undefined ? [] : [scriptFile(launch.program.script)];
     theirs.push(...script);
+    const state = launch.stateFd === undefined ? [] : [launch.stateFd];
     const child = spawnAs(launch.identity, () =>
       Bun.spawn([launch.program.path, ...launch.program.argv.slice(1)], {
         ...spawnOptions(launch, events),
-        stdio: [input?.read ?? 'ignore', out.write, err.write, ...script],
+        stdio: [input?.read ?? 'ignore', out.write, err.write, ...state, ...script],
       }),
     );
     preferForOom(child.pid);

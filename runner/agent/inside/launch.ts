@@ -33,6 +33,8 @@ export interface Launch {
   env: Record<string, string>;
   stdin: 'null' | 'pipe';
   pty: { cols: number; rows: number } | undefined;
+  /** A session's file for its state, descriptor 3 of a program that saves it. It stays the caller's to close. */
+  stateFd?: number | undefined;
 }
 
 /** How much sooner than the agent the kernel should end a sandbox's processes when memory runs out. */

@@ -10,7 +10,7 @@ import { signalSession } from './session.ts';
 /** A descendant that goes on writing must not hold an exited process for longer than this. */
 const exitDrainMaxMs = 1_000;
 
-/** One process of the sandbox: its output, its readers, its end. */
+/** One process of the sandbox: its turn, its output, its readers, its end. */
 export class ManagedProcess implements ChildEvents {
   readonly ring = new OutputRing();
   readonly readers = new Set<Reader>();
@@ -18,7 +18,7 @@ export class ManagedProcess implements ChildEvents {
   /** Without the script and stdin, which may be large. */
   readonly #spec: Omit<ProcessSpec, 'command' | 'cwd' | 'env' | 'stdin' | 'stdinBase64' | 'stdinEnds'>;
   readonly #command: string;
-  readonly #cwd: string;
+  cwd: string;
   readonly #startedAt = Date.now();
   readonly #startedTick = performance.now();
   readonly #onEnd: (process: ManagedProcess) => void;
@@ -34,12 +34,16 @@ export class ManagedProcess implements ChildEvents {
   /** Why a signal that ends it was ours. */
   #ours: 'deadline' | 'killed' | 'sandbox_ended' | undefined;
   #died: { code: number | null; signal: string | null; tick: number } | undefined;
+  /** While it waits for its turn in a session: takes it out of the queue. */
+  #leaveQueue: (() => void) | undefined;
+  /** Called when the program is gone; what it has printed may still be on its way. */
+  onDeath: (() => void) | undefined;
 
   constructor(spec: ProcessSpec, cwd: string, onEnd: (process: ManagedProcess) => void) {
     const { command, cwd: _cwd, env: _env, stdin: _stdin, stdinBase64: _bytes, stdinEnds: _ends, ...kept } = spec;
     this.#spec = kept;
     this.#command = (command.kind === 'shell' ? command.script : command.argv.join(' ')).slice(0, 1024);
-    this.#cwd = cwd;
+    this.cwd = cwd;
     this.#onEnd = onEnd;
   }
 
@@ -59,13 +63,30 @@ export class ManagedProcess implements ChildEvents {
     return this.#pid;
   }
 
+  /** Its turn is not yet. Its deadline counts from now on. */
+  waits(leaveQueue: () => void): void {
+    this.#leaveQueue = leaveQueue;
+    this.#armDeadline();
+  }
+
+  /** Its turn has come. False: it ends without having run, since its deadline has passed while the sandbox stood still. */
+  takesTurn(): boolean {
+    const { timeoutMs } = this.#spec;
+    if (timeoutMs !== undefined && performance.now() - this.#startedTick >= timeoutMs) this.#kill('deadline');
+    this.#leaveQueue = undefined;
+    return this.#died === undefined;
+  }
+
   started(child: Child): void {
     this.#child = child;
     this.#pid = child.pid;
+    if (this.#deadline === undefined && this.#died === undefined) this.#armDeadline();
+  }
+
+  #armDeadline(): void {
     const { timeoutMs } = this.#spec;
-    if (timeoutMs !== undefined && this.#died === undefined) {
-      this.#deadline = setTimeout(() => this.#kill('deadline'), Math.min(timeoutMs, 0x7fffffff));
-    }
+    if (timeoutMs === undefined) return;
+    this.#deadline = setTimeout(() => this.#kill('deadline'), Math.min(timeoutMs, 0x7fffffff));
   }
 
   /** For what could not be executed: the sentence and exit code that a shell would give. */
@@ -76,26 +97,35 @@ export class ManagedProcess implements ChildEvents {
   }
 
   signal(name: SignalName): void {
-    if (this.#died !== undefined || this.#child === undefined) return;
-    if (name === 'SIGKILL') this.#kill('killed');
-    else {
-      if (name === 'SIGTERM' || name === 'SIGINT' || name === 'SIGHUP' || name === 'SIGQUIT') this.#ours ??= 'killed';
-      signalGroup(this.#child.pid, name);
-    }
+    if (this.#died !== undefined) return;
+    if (name === 'SIGKILL' || (this.#leaveQueue !== undefined && endsIt(name))) return this.#kill('killed');
+    if (this.#child === undefined) return;
+    if (endsIt(name)) this.#ours ??= 'killed';
+    signalGroup(this.#child.pid, name);
   }
 
   /** The sandbox ends: asked first, then made to. */
   terminate(force: boolean): void {
+    if (force || this.#leaveQueue !== undefined) return this.#kill('sandbox_ended');
     if (this.#child === undefined) return;
-    if (force) return this.#kill('sandbox_ended');
     this.#ours ??= 'sandbox_ended';
     if (this.#died === undefined) signalGroup(this.#child.pid, 'SIGTERM');
   }
 
   #kill(reason: 'deadline' | 'killed' | 'sandbox_ended'): void {
+    if (this.#leaveQueue !== undefined) return this.#giveUp(this.#leaveQueue, reason);
     if (this.#child === undefined) return;
     if (this.#died === undefined) this.#ours = reason;
     signalSession(this.#child.pid, 'SIGKILL', this.#died === undefined);
+  }
+
+  /** It never ran, and answers as if it had been killed before it could do anything. */
+  #giveUp(leaveQueue: () => void, reason: 'deadline' | 'killed' | 'sandbox_ended'): void {
+    this.#leaveQueue = undefined;
+    leaveQueue();
+    this.#ours = reason;
+    this.#outputEnded = true;
+    this.exited(null, 'SIGKILL');
   }
 
   get unread(): boolean {
@@ -135,6 +165,7 @@ export class ManagedProcess implements ChildEvents {
     clearTimeout(this.#deadline);
     const tick = performance.now();
     this.#died = { code: signal === null ? code : null, signal, tick };
+    this.onDeath?.();
     if (this.#outputEnded) this.#finish();
     else this.#armQuiet(tick);
   }
@@ -145,7 +176,7 @@ export class ManagedProcess implements ChildEvents {
       processId: this.id,
       pid: this.pid,
       command: this.#command,
-      cwd: this.#cwd,
+      cwd: this.cwd,
       user,
       pty: this.isTerminal,
       ...(tag === undefined ? {} : { tag }),
@@ -197,6 +228,9 @@ export class ManagedProcess implements ChildEvents {
     this.#onEnd(this);
   }
 }
+
+const endsIt = (name: SignalName): boolean =>
+  name === 'SIGTERM' || name === 'SIGINT' || name === 'SIGHUP' || name === 'SIGQUIT';
 
 function signalGroup(leader: number, signal: SignalName): void {
   try {

@@ -1,16 +1,18 @@
 import type { AgentRequest } from '../../protocol/agent.ts';
 import { limits } from '../../protocol/limits.ts';
 import type { Attachment, ProcessInfo, ProcessSpec } from '../../protocol/process.ts';
-import { startChild } from './child.ts';
-import { AgentFault, errnoOf } from './fault.ts';
+import { AgentFault } from './fault.ts';
+import type { Identity } from './identity.ts';
 import { asIdentity, identityOf } from './identity.ts';
-import type { Child, ChildEvents, Launch } from './launch.ts';
 import { noteActivity } from './memory.ts';
 import { ManagedProcess } from './process.ts';
-import type { NotRunnable } from './program.ts';
+import type { NotRunnable, Program } from './program.ts';
 import { environmentOf, resolveCwd, resolveProgram } from './program.ts';
 import type { Outlet } from './reader.ts';
 import { Reader } from './reader.ts';
+import type { ShellSession } from './shell-sessions.ts';
+import { ShellSessions, StateFile } from './shell-sessions.ts';
+import { notExecuted, startProgram } from './start-program.ts';
 
 /** Ended processes are kept for endedProcessTtlMs, but no more than this many and with no more output than this. */
 const endedMax = 1024;
@@ -23,6 +25,19 @@ interface ReaderRequest {
   attach: Attachment;
 }
 
+/** A command's place in its session, once its turn has come. */
+interface Turn {
+  session: ShellSession;
+  process: ManagedProcess;
+}
+
+interface Place {
+  spec: ProcessSpec;
+  identity: Identity;
+  cwd: string;
+  env: Record<string, string>;
+}
+
 /** Every process of the sandbox that the host knows. Outlives control connections. */
 export class ProcessTable {
   #env: Record<string, string> = {};
@@ -32,6 +47,7 @@ export class ProcessTable {
   /** In the order of their ends; `at` by the monotonic clock. */
   #ended: { process: ManagedProcess; at: number }[] = [];
   #sweep: Timer | undefined;
+  readonly #sessions = new ShellSessions();
 
   configure(env: Record<string, string>, cwd: string): void {
     this.#env = env;
@@ -48,14 +64,13 @@ export class ProcessTable {
         `The sandbox runs ${limits.processesPerSandbox} processes already; end some first.`,
       );
     }
-    const process = this.#launch(spec, (made) => {
+    const register = (made: ManagedProcess): void => {
       this.#processes.set(made.id, made);
       if (asked !== null) this.#addReader(made, asked, outlet);
-    });
-    if (spec.stdinBase64 !== undefined) {
-      process.child?.stdin?.write(Buffer.from(spec.stdinBase64, 'base64')).catch(() => undefined);
-    }
-    if (spec.stdinEnds) process.child?.stdin?.close();
+    };
+    if (spec.session !== undefined) return { pid: this.#startInSession(spec, spec.session, register).pid };
+    const process = this.#launch(spec, undefined, register);
+    feed(process, spec);
     return { pid: process.pid };
   }
 
@@ -119,13 +134,72 @@ export class ProcessTable {
     for (const process of all) process.terminate(true);
   }
 
-  #launch(spec: ProcessSpec, register: (process: ManagedProcess) => void): ManagedProcess {
+  /** A command that has to wait has the agent's own pid until its turn. */
+  #startInSession(spec: ProcessSpec, name: string, register: (process: ManagedProcess) => void): ManagedProcess {
+    if (spec.pty !== undefined) throw new AgentFault('invalid_argument', 'A command in a session has no terminal.');
+    const { uid, gid, home } = identityOf(spec.user);
+    // Each user has sessions of its own: what one exports must not reach another's commands.
+    const session = this.#sessions.get(`${uid}:${gid}/${name}`);
+    const process = new ManagedProcess(spec, spec.cwd ?? session.state?.cwd ?? this.#cwd ?? home, (ended) =>
+      this.#onEnd(ended),
+    );
+    const turn = { session, process };
+    if (session.free) {
+      this.#takeTurn(spec, turn, register);
+      return process;
+    }
+    const bytes = heldBytes(spec);
+    this.#sessions.checkRoom(session, bytes);
+    register(process);
+    const begin = (): void => {
+      try {
+        this.#takeTurn(spec, turn, () => undefined);
+      } catch (error) {
+        // It was accepted, so whoever reads it is told as a shell would.
+        if (!(error instanceof AgentFault)) console.error('session', error);
+        process.neverRan(126, error instanceof AgentFault ? error.message : 'The command could not be started.');
+      }
+    };
+    session.enqueue({ process, bytes, begin });
+    return process;
+  }
+
+  #takeTurn(spec: ProcessSpec, turn: Turn, register: (process: ManagedProcess) => void): void {
+    const { session, process } = turn;
+    session.occupy(process);
+    process.onDeath = () => session.release(process);
+    try {
+      feed(this.#launch(spec, turn, register), spec);
+    } catch (error) {
+      process.onDeath();
+      throw error;
+    }
+  }
+
+  /** Call it with the user's identity. A directory that a session was in may be gone: then it goes on in the default one. */
+  #cwdOf(spec: ProcessSpec, home: string, saved: string | undefined): string {
+    const usual = spec.cwd ?? this.#cwd ?? home;
+    if (spec.cwd !== undefined || saved === undefined) return resolveCwd(usual, home);
+    try {
+      return resolveCwd(saved, home);
+    } catch (error) {
+      if (error instanceof AgentFault && error.code === 'cwd_not_found') return resolveCwd(usual, home);
+      throw error;
+    }
+  }
+
+  #launch(spec: ProcessSpec, turn: Turn | undefined, register: (process: ManagedProcess) => void): ManagedProcess {
     const identity = identityOf(spec.user);
-    const env = environmentOf(identity, this.#env, spec.env, spec.pty !== undefined);
+    const saved = turn?.session.state;
+    const env =
+      saved === undefined
+        ? environmentOf(identity, this.#env, spec.env, spec.pty !== undefined)
+        : { ...saved.env, ...spec.env };
     return asIdentity(identity, () => {
-      const cwd = resolveCwd(spec.cwd ?? this.#cwd ?? identity.home, identity.home);
-      const process = new ManagedProcess(spec, cwd, (ended) => this.#onEnd(ended));
-      const program = resolveProgram(spec.command, env['PATH'] ?? '', cwd);
+      const cwd = this.#cwdOf(spec, identity.home, saved?.cwd);
+      const process = turn?.process ?? new ManagedProcess(spec, cwd, (ended) => this.#onEnd(ended));
+      const program = resolveProgram(spec.command, env['PATH'] ?? '', cwd, turn !== undefined);
+      const stateFd = turn === undefined ? undefined : this.#enterTurn(turn, program, { spec, identity, cwd, env });
       if ('exitCode' in program) {
         register(process);
         process.neverRan(program.exitCode, program.message);
@@ -133,7 +207,7 @@ export class ProcessTable {
       }
       const launch = { identity, cwd, env, stdin: spec.stdin, pty: spec.pty };
       try {
-        process.started(startProgram({ ...launch, program }, process));
+        process.started(startProgram({ ...launch, program, stateFd }, process));
         register(process);
       } catch (error) {
         const failed = notExecuted(error, program.argv[0] ?? program.path);
@@ -142,6 +216,21 @@ export class ProcessTable {
       }
       return process;
     });
+  }
+
+  /** From here on the end of its program, however it comes, is the end of its turn. */
+  #enterTurn({ session, process }: Turn, program: Program | NotRunnable, { spec, identity, cwd, env }: Place) {
+    process.cwd = cwd;
+    if (cwd === session.state?.cwd) env['PWD'] = cwd;
+    if (!('savesState' in program)) return undefined;
+    const file = new StateFile();
+    const before = session.state?.env ?? environmentOf(identity, this.#env, {}, false);
+    process.onDeath = () => {
+      process.onDeath = undefined;
+      session.state = file.take(env, spec.env, before) ?? session.state;
+      session.release(process);
+    };
+    return file.fd;
   }
 
   #get(processId: string): ManagedProcess {
@@ -197,35 +286,14 @@ export class ProcessTable {
   }
 }
 
-/** A file without «#!» is a shell's script, as execvp(3) has it. */
-function startProgram(launch: Launch, events: ChildEvents): Child {
-  try {
-    return startChild(launch, events);
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOEXEC') throw error;
-    const { path, argv } = launch.program;
-    return startChild({ ...launch, program: { path: '/bin/sh', argv: ['sh', path, ...argv.slice(1)] } }, events);
-  }
+function feed(process: ManagedProcess, spec: ProcessSpec): void {
+  const stdin = process.child?.stdin;
+  if (spec.stdinBase64 !== undefined) stdin?.write(Buffer.from(spec.stdinBase64, 'base64')).catch(() => undefined);
+  if (spec.stdinEnds) stdin?.close();
 }
 
-/** The kernel refused to execute what was found: as a shell says it. */
-function notExecuted(error: unknown, name: string): NotRunnable {
-  const shown = name.slice(0, 256);
-  switch (errnoOf(error)) {
-    case 'ENOENT':
-      return { exitCode: 127, message: `${shown}: its interpreter was not found` };
-    case 'EACCES':
-    case 'EPERM':
-      return { exitCode: 126, message: `${shown}: permission denied` };
-    case 'E2BIG':
-      return { exitCode: 126, message: `${shown}: argument list too long` };
-    case 'ENOEXEC':
-      return { exitCode: 126, message: `${shown}: cannot execute: exec format error` };
-    case 'ETXTBSY':
-      return { exitCode: 126, message: `${shown}: text file busy` };
-    case 'ELIBBAD':
-      return { exitCode: 126, message: `${shown}: a damaged library` };
-    default:
-      throw error;
-  }
+/** What a command that waits holds, in characters, which are bytes for most. */
+function heldBytes({ command, env, stdinBase64 }: ProcessSpec): number {
+  const words = command.kind === 'shell' ? [command.script] : command.argv;
+  return [...words, ...Object.entries(env).flat(), stdinBase64 ?? ''].reduce((sum, text) => sum + text.length, 0);
 }

@@ -4,12 +4,14 @@ import type { Command } from '../../protocol/process.ts';
 import { AgentFault } from './fault.ts';
 import type { Identity } from './identity.ts';
 import { mayAccess } from './libc.ts';
+import { sessionShells } from './session-program.ts';
 
-/** What is executed. `script` is handed over as descriptor 3. */
+/** What is executed. `script` is handed over as descriptor 3; with `savesState` that is a file for a session's state, and `script` comes next. */
 export interface Program {
   path: string;
   argv: string[];
   script?: string;
+  savesState?: true;
 }
 /** A command that a shell would answer with a sentence on stderr and this exit code. */
 export interface NotRunnable {
@@ -30,11 +32,13 @@ const bashFromDescriptor =
 const shFromDescriptor = '. /proc/self/fd/3';
 
 /** Call it with the identity of the process's user: what that user may execute decides. */
-export function resolveProgram(command: Command, path: string, cwd: string): Program | NotRunnable {
-  return command.kind === 'shell' ? resolveShell(command.script, command.login) : resolveArgv(command.argv, path, cwd);
+export function resolveProgram(command: Command, path: string, cwd: string, inSession: boolean): Program | NotRunnable {
+  return command.kind === 'shell'
+    ? resolveShell(command.script, command.login, inSession)
+    : resolveArgv(command.argv, path, cwd);
 }
 
-function resolveShell(script: string, login: boolean): Program | NotRunnable {
+function resolveShell(script: string, login: boolean, inSession: boolean): Program | NotRunnable {
   if (script.includes('\0')) throw new AgentFault('invalid_argument', 'A command cannot contain NUL.');
   const bash = shells.find((candidate) => isExecutable(candidate));
   const shell = bash ?? plainShell;
@@ -42,7 +46,14 @@ function resolveShell(script: string, login: boolean): Program | NotRunnable {
     return { exitCode: 127, message: 'The image has no shell: neither bash nor /bin/sh was found.' };
   const options = login ? ['-l', '-c'] : ['-c'];
   const name = bash === undefined ? 'sh' : 'bash';
-  if (Buffer.byteLength(script) <= argumentBytesMax) return { path: shell, argv: [name, ...options, script] };
+  const fits = Buffer.byteLength(script) <= argumentBytesMax;
+  if (inSession) {
+    const { argument, descriptor } = sessionShells[name];
+    return fits
+      ? { path: shell, argv: [name, ...options, argument, name, script], savesState: true }
+      : { path: shell, argv: [name, ...options, descriptor], script, savesState: true };
+  }
+  if (fits) return { path: shell, argv: [name, ...options, script] };
   const loader = bash === undefined ? shFromDescriptor : bashFromDescriptor;
   return { path: shell, argv: [name, ...options, loader], script };
 }
