@@ -73,7 +73,7 @@ const charsetOf = (head: Uint8Array): 'utf-8' | 'utf-16le' | 'utf-16be' | undefi
 const isText = (head: Uint8Array, charset: string): boolean => {
   try {
     // As a stream: the head may end within a character.
-    const text = new TextDecoder(charset, { fatal: true }).decode(head, { stream: true });
+    const text = new TextDecoder(charset, { fatal: true, ignoreBOM: false }).decode(head, { stream: true });
     return !binaryControl.test(text);
   } catch (error) {
     // What a fatal decoder answers to bytes that are none of its characters.
