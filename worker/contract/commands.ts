@@ -39,6 +39,19 @@ export const execRequest = z
           'What is kept of each of stdout and stderr, at most 16 MiB; the rest is counted and dropped. Absent: 1 MiB, and no limit for an event stream.',
       }),
     encoding: encodingInput.default('utf8'),
+    session: z
+      .string()
+      .regex(/^[A-Za-z0-9_.-]{1,64}$/, 'a session’s name has 1 to 64 of A-Z, a-z, 0-9, _, . and -')
+      .optional()
+      .openapi({
+        description: `Commands of one session (of one user) run one after another, in the order in which they came, and \`cd\`, \`export\` and
+\`unset\` persist from one to the next: how the shell ended doesn't matter, unless a signal, its deadline or \`exec\` ended it, or \`exit\` under an
+EXIT trap of its own; then what the command before it left holds. Each is still a shell of its own: options, functions, traps and variables that were
+not exported end with it, and so does \`env\`. \`cwd\` persists. A directory that is gone by then is replaced by the default. An argv is run with the
+session's state and doesn't change it. State over 256 KiB is not taken over; of more than 64 sessions the one that was idle for longest is forgotten. timeoutMs
+includes the wait. At most 32 commands wait in a session, 16 MiB in all: then 429. Absent: the command depends on no other.`,
+        example: 'main',
+      }),
   })
   .refine((body) => body.stdin === undefined || body.stdinBase64 === undefined, {
     path: ['stdinBase64'],
@@ -64,7 +77,8 @@ export const execResult = z
   .openapi('ExecResult');
 
 const streamDescription = `With \`Accept: text/event-stream\` the answer is a stream of server-sent events instead:
-\`started\` {processId, pid}; \`stdout\`, \`stderr\` {data, encoding}; \`lagged\` {droppedBytes, detached} when this reader missed output;
+\`started\` {processId, pid} (at once also for a command that waits in its session: then the pid is not its own yet);
+\`stdout\`, \`stderr\` {data, encoding}; \`lagged\` {droppedBytes, detached} when this reader missed output;
 \`exit\` (ProcessExit), the last one; \`error\` {code, message} when the stream can't go on. The \`id\` of an event is the offset in the
 process's output after it: GET …/processes/{processId}/events with it as Last-Event-ID goes on from there. A comment is sent every 5 s.`;
 

@@ -15,6 +15,8 @@ export interface CommandInput {
   stdin?: string | { base64: string } | undefined;
   timeoutMs?: number | undefined;
   outputLimitBytes?: number | undefined;
+  /** Directory and exported variables persist from one command of this name to the next, which waits for it. */
+  session?: string | undefined;
 }
 
 export interface ProcessInput extends CommandInput {
@@ -44,4 +46,5 @@ export const processSpecOf = (input: ProcessInput): ProcessSpec => ({
   ...(input.timeoutMs === undefined ? {} : { timeoutMs: input.timeoutMs }),
   ...(input.outputLimitBytes === undefined ? {} : { outputLimitBytes: input.outputLimitBytes }),
   ...(input.tag === undefined ? {} : { tag: input.tag }),
+  ...(input.session === undefined ? {} : { session: input.session }),
 });
