@@ -47,6 +47,7 @@ const surfacesOf = (env: Env): Surfaces => {
       uploadMemory: new MemoryBudget(UPLOAD_MEMORY_BYTES),
       signer: new Signer(settings.KEY_PEPPER),
       cellId: settings.CELL,
+      publicUrl: settings.PUBLIC_URL.replace(/\/+$/, ''),
       now: () => Date.now(),
     },
     adminApiKey: settings.ADMIN_API_KEY,

@@ -46,6 +46,7 @@ test('the document asks for no key on these operations only', () => {
     'getLiveness',
     'getOpenApi',
     'getReadiness',
+    'readMaterial',
   ]);
 });
 

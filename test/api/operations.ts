@@ -68,6 +68,7 @@ const examples: Record<string, Example> = {
   createUpload: { json: { path: '/tmp/file' } },
   writePart: { bytes: 'text' },
   completeUpload: { json: { parts: 1 } },
+  createArtifactUrl: { json: { path: '/file' } },
   createKey: { json: { name: 'one' } },
   changeTemplate: { json: { warmCount: 4 } },
   createTenant: { json: { name: 'one' } },
@@ -84,6 +85,7 @@ export const requestFor = (
   const filled: Record<string, string> = {
     sandboxId: '00000000000040008000000000000000',
     processId: '0'.repeat(32),
+    diskId: '00000000000040008000000000000000',
     uploadId: '0'.repeat(32),
     part: '1',
     ...ids,

@@ -6,6 +6,7 @@ import { registerFileContents } from './file-contents.ts';
 import { registerFiles } from './files.ts';
 import { registerHealth } from './health.ts';
 import { registerKeys } from './keys.ts';
+import { registerMaterial } from './material.ts';
 import { registerObservation } from './observation.ts';
 import { registerProcesses } from './processes.ts';
 import { registerSandboxes } from './sandboxes.ts';
@@ -25,6 +26,7 @@ export const registerRoutes = (app: App): void => {
   registerUploads(app);
   registerArchive(app);
   registerWatch(app);
+  registerMaterial(app);
   registerTemplates(app);
   registerKeys(app);
   registerTenants(app);

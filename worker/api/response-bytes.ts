@@ -1,5 +1,5 @@
 import { ServiceError } from '../core/errors.ts';
-import type { Context } from '../core/ports.ts';
+import type { AdminContext } from '../core/ports.ts';
 
 /** Bytes from a sandbox are never rendered on the API's origin. `name` is the sandbox's, thus untrusted (RFC 6266, RFC 8187). */
 export const contentHeaders = (type: string, name: string): Record<string, string> => ({
@@ -23,7 +23,7 @@ const bufferedMaxBytes = 256 * 1024;
  * known length the answer has a Content-Length, and a body that ends early fails instead of looking whole.
  */
 export const answerBytes = async (
-  ctx: Context,
+  ctx: Pick<AdminContext, 'after'>,
   body: ReadableStream<Uint8Array>,
   contentBytes: number | undefined,
   status: 200 | 206,

@@ -12,6 +12,15 @@ export const sandboxParams = z.object({
     .openapi({ param: { name: 'sandboxId', in: 'path' }, example: '00a1b2c3d4e54f60a7b8c9d0e1f2a3b4' }),
 });
 
+/** Answered like sandboxParams. */
+export const diskParams = z.object({
+  diskId: z
+    .string()
+    .min(1)
+    .max(256)
+    .openapi({ param: { name: 'diskId', in: 'path' }, example: 'a1b2c3d4e5f640718293a4b5c6d7e8f9' }),
+});
+
 export const errorBody = z
   .object({
     error: z.object({

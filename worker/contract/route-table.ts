@@ -1,4 +1,5 @@
 import type { RouteConfig } from '@hono/zod-openapi';
+import { artifactUrlRoutes } from './artifact-urls.ts';
 import { commandRoutes } from './commands.ts';
 import { documentationRoutes } from './documentation.ts';
 import { fileContentRoutes, uploadRoutes } from './file-contents.ts';
@@ -20,6 +21,7 @@ export const routeTable: readonly RouteConfig[] = [
   ...Object.values(fileRoutes),
   ...Object.values(fileContentRoutes),
   ...Object.values(uploadRoutes),
+  ...Object.values(artifactUrlRoutes),
   ...templateRoutes,
   ...keyRoutes,
   ...tenantRoutes,

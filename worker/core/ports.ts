@@ -33,6 +33,8 @@ export interface Services {
   signer: Signer;
   /** This deployment's cell, two hex digits: byte 0 of each new sandbox id. */
   cellId: string;
+  /** Where clients reach this deployment, without a slash at its end. */
+  publicUrl: string;
   /** Unix milliseconds. */
   now(): number;
 }

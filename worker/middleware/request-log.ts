@@ -1,6 +1,9 @@
 import type { MiddlewareHandler } from 'hono';
 import type { AppEnv, Log } from '../api/app-env.ts';
 
+/** A signed URL is a right to read: it must not be read off the log. */
+const loggable = (path: string): string => path.replace(/\/material\/.*/, '/material/…');
+
 const inboundId = /^[A-Za-z0-9._-]{8,64}$/;
 
 /** Gives each request its id (a sane inbound x-request-id is kept) and writes one access line for it, without query or headers. */
@@ -19,7 +22,7 @@ export const requestLog =
       level: 'info',
       requestId,
       method: c.req.method,
-      path: c.req.path,
+      path: loggable(c.req.path),
       status: c.res.status,
       durationMs: Math.round((performance.now() - startedAtMs) * 10) / 10,
       ...(actor ? { tenantId: actor.tenant.id, keyId: actor.keyId } : {}),
