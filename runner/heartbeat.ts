@@ -1,6 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { statfs } from 'node:fs/promises';
-import { monotonicMs } from './clock.ts';
+import { delay, monotonicMs } from './clock.ts';
 import { Refused, type ControlPlane } from './control-plane.ts';
 import type { EngineReport } from './engine/port.ts';
 import type { Logger } from './log.ts';
@@ -14,6 +14,10 @@ import type { SandboxTable } from './sandboxes/table.ts';
 const REFUSALS = 3;
 /** A beat that something asks for out of turn keeps this distance from the one before. */
 const SOON_MS = 1_000;
+/** The same, where somebody waits for it. */
+const AWAITED_MS = 200;
+/** A sandbox's longest history takes five. */
+const HISTORY_BEATS = 6;
 
 interface HeartbeatParts {
   controlPlane: ControlPlane;
@@ -60,6 +64,21 @@ export class Heart {
       this.#soon = undefined;
       void this.beat();
     }, waitMs);
+  }
+
+  /** Resolves when what ran in the sandbox until now is on record, or cannot be told soon. */
+  async reportHistory(sandboxId: string): Promise<void> {
+    for (let beats = 0; beats < HISTORY_BEATS && this.#owes(sandboxId); beats++) {
+      // The beat under way may have taken its records before the last ones came.
+      await this.#beating;
+      await delay(Math.max(0, this.#beganAtMs + AWAITED_MS - monotonicMs()));
+      if (this.#owes(sandboxId)) await this.beat();
+    }
+  }
+
+  #owes(sandboxId: string): boolean {
+    const reachable = this.#silentSinceMs === undefined && !this.#draining;
+    return reachable && this.#parts.history.has(sandboxId);
   }
 
   /** One at a time. */

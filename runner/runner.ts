@@ -77,7 +77,8 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
   const delivery = await openDelivery(joined, { log, onDenied });
   const pool = openPool(parts, engine);
   const onEnded = () => heart?.beatSoon();
-  const context = createContext(parts, { journal, engine, pool, joined, delivery, onEnded });
+  const reportHistory = async (sandboxId: string) => heart?.reportHistory(sandboxId);
+  const context = createContext(parts, { journal, engine, pool, joined, delivery, onEnded, reportHistory });
   await adopt({
     ...context,
     openSession: parts.openSession,
@@ -195,10 +196,11 @@ function createContext(
     joined: JoinAnswer;
     delivery: Delivery;
     onEnded: () => void;
+    reportHistory: HandlerContext['reportHistory'];
   },
 ): HandlerContext {
   const { config, log, openSession, warmSize } = parts;
-  const { journal, engine, pool, joined, delivery, onEnded } = made;
+  const { journal, engine, pool, joined, delivery, onEnded, reportHistory } = made;
   const { dataDir } = config;
   const containers = new Containers({ engine, pool, openSession, dataDir, warmSize, log });
   return {
@@ -209,6 +211,7 @@ function createContext(
     capacity: new Capacity(config),
     conversations: new Conversations(delivery.publisher),
     history: new History(),
+    reportHistory,
     transfers: createTransfers(config.controlPlaneUrl, () => joined.secret),
     redisNowMs: () => delivery.clock.nowMs(),
     log,

@@ -1,35 +1,73 @@
 import { RunnerError } from '../protocol/errors.ts';
-import type { ExecJobName, JobData } from '../protocol/jobs.ts';
+import type { ExecJobName, JobData, NodeJobName } from '../protocol/jobs.ts';
 import { callFile } from './file-call.ts';
 import { readFile } from './file-read.ts';
 import { watchFiles } from './file-watch.ts';
 import { writeFile } from './file-write.ts';
-import { faultOf, type ExecHandler, type HandlerContext } from './handler.ts';
+import type { Conversation } from '../channels/conversations.ts';
+import { faultOf, type ExecHandler, type HandlerContext, type NodeHandler } from './handler.ts';
 import { attachProcess, listProcesses } from './process-attach.ts';
 import { startProcess } from './process-start.ts';
+import { reportHistory } from './sandbox-history.ts';
 import { readMetrics } from './sandbox-metrics.ts';
 
-const handlers: { [N in ExecJobName]: ExecHandler<N> } = {
-  'process.start': startProcess,
-  'process.attach': attachProcess,
-  'process.list': listProcesses,
-  'file.call': callFile,
-  'file.read': readFile,
-  'file.write': writeFile,
-  'file.watch': watchFiles,
-  'sandbox.metrics': readMetrics,
-};
-
-/** Looking on is no activity: it doesn't keep an idle-mode sandbox alive. */
-const passive: ReadonlySet<ExecJobName> = new Set(['process.list', 'sandbox.metrics', 'process.attach']);
-/** Held open by their bytes: while they last, the sandbox is active. */
-const lasting: ReadonlySet<ExecJobName> = new Set(['file.read', 'file.write', 'file.call']);
+type JobHandler<N extends ExecJobName> = (
+  context: HandlerContext,
+  job: JobData<N>,
+  conversation: Conversation,
+) => Promise<void>;
 
 /**
- * Fences the job, says `accepted`, and hands it over. Returns at once: the delivery is over, the execution goes on.
- *
- * `accepted` is on the wire before anything is asked of the agent: once a command may have run, the edge knows it may.
+ * What a job means for an idle-mode sandbox. `passive`: looking on is no activity, it doesn't keep the sandbox alive. `lasting`: held
+ * open by its bytes, and while they last, the sandbox is active.
  */
+type Activity = 'active' | 'passive' | 'lasting';
+
+/**
+ * Fences the job, says `accepted`, and hands it over. `accepted` is on the wire before anything is asked of the agent: once a command may
+ * have run, the edge knows it may.
+ */
+const inSandbox =
+  <N extends Exclude<ExecJobName, NodeJobName>>(handler: ExecHandler<N>, activity: Activity): JobHandler<N> =>
+  async (context, job, conversation) => {
+    const sandbox = context.sandboxes.getLive(job.sandboxId, job.epoch);
+    accept(conversation);
+    if (activity !== 'passive') context.sandboxes.touch(sandbox);
+    if (activity !== 'lasting') return handler(context, job, sandbox, conversation);
+    sandbox.openCalls++;
+    try {
+      await handler(context, job, sandbox, conversation);
+    } finally {
+      sandbox.openCalls--;
+      context.sandboxes.touch(sandbox);
+    }
+  };
+
+const onNode =
+  <N extends NodeJobName>(handler: NodeHandler<N>): JobHandler<N> =>
+  async (context, job, conversation) => {
+    accept(conversation);
+    await handler(context, job, conversation);
+  };
+
+const accept = (conversation: Conversation): void => {
+  conversation.send({ t: 'accepted' });
+  conversation.flush();
+};
+
+const handlers: { [N in ExecJobName]: JobHandler<N> } = {
+  'process.start': inSandbox(startProcess, 'active'),
+  'process.attach': inSandbox(attachProcess, 'passive'),
+  'process.list': inSandbox(listProcesses, 'passive'),
+  'file.call': inSandbox(callFile, 'lasting'),
+  'file.read': inSandbox(readFile, 'lasting'),
+  'file.write': inSandbox(writeFile, 'lasting'),
+  'file.watch': inSandbox(watchFiles, 'active'),
+  'sandbox.metrics': inSandbox(readMetrics, 'passive'),
+  'sandbox.history': onNode(reportHistory),
+};
+
+/** Returns at once: the delivery is over, the execution goes on. */
 export function handleExec<N extends ExecJobName>(context: HandlerContext, name: N, job: JobData<N>): void {
   const conversation = context.conversations.open(job.reply);
   const fail = (error: unknown) =>
@@ -39,18 +77,7 @@ export function handleExec<N extends ExecJobName>(context: HandlerContext, name:
     if (context.redisNowMs() > job.startByMs) {
       throw new RunnerError('not_started', 'The node got to this too late; it was not started.');
     }
-    const sandbox = context.sandboxes.getLive(job.sandboxId, job.epoch);
-    conversation.send({ t: 'accepted' });
-    conversation.flush();
-    if (!passive.has(name)) context.sandboxes.touch(sandbox);
-    if (lasting.has(name)) sandbox.openCalls++;
-    handlers[name](context, job, sandbox, conversation)
-      .catch(fail)
-      .finally(() => {
-        if (!lasting.has(name)) return;
-        sandbox.openCalls--;
-        context.sandboxes.touch(sandbox);
-      });
+    handlers[name](context, job, conversation).catch(fail);
   } catch (error) {
     fail(error);
   }

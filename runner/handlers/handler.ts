@@ -3,7 +3,7 @@ import type { ContainerEngine } from '../engine/port.ts';
 import type { Journal } from '../journal.ts';
 import type { Logger } from '../log.ts';
 import { RunnerError, type RunnerFault } from '../protocol/errors.ts';
-import type { ExecJobName, JobData, LifecycleJobName, SandboxOutcome } from '../protocol/jobs.ts';
+import type { ExecJobName, JobData, LifecycleJobName, NodeJobName, SandboxOutcome } from '../protocol/jobs.ts';
 import type { Capacity } from '../sandboxes/capacity.ts';
 import type { Containers } from '../sandboxes/containers.ts';
 import type { History } from '../sandboxes/history.ts';
@@ -20,6 +20,8 @@ export interface HandlerContext {
   journal: Journal;
   conversations: Conversations;
   history: History;
+  /** Reports what ran in the sandbox now, not with the next beat. */
+  reportHistory(sandboxId: string): Promise<void>;
   transfers: Transfers;
   /** Redis TIME. */
   redisNowMs(): number;
@@ -30,10 +32,17 @@ export interface HandlerContext {
  * Fenced and `accepted` already. It may take its time: nothing waits for it. It says its last word itself or throws; a
  * RunnerError is passed on, anything else is `internal`.
  */
-export type ExecHandler<N extends ExecJobName> = (
+export type ExecHandler<N extends Exclude<ExecJobName, NodeJobName>> = (
   context: HandlerContext,
   job: JobData<N>,
   sandbox: LiveSandbox,
+  conversation: Conversation,
+) => Promise<void>;
+
+/** The same, for a job that is the node's own matter. */
+export type NodeHandler<N extends NodeJobName> = (
+  context: HandlerContext,
+  job: JobData<N>,
   conversation: Conversation,
 ) => Promise<void>;
 

@@ -112,6 +112,8 @@ export const jobCatalog = {
     result: null,
   },
   'sandbox.metrics': { queue: 'exec', data: execEnvelope, result: sandboxMetrics },
+  /** To the node: the sandbox may have ended there. What has run in it is on record before the answer, as far as that can be soon. */
+  'sandbox.history': { queue: 'exec', data: execEnvelope, result: z.object({}) },
 
   'sandbox.create': {
     queue: 'lifecycle',
@@ -142,3 +144,5 @@ export type JobName = keyof typeof jobCatalog;
 export type JobData<N extends JobName> = z.infer<(typeof jobCatalog)[N]['data']>;
 export type ExecJobName = { [N in JobName]: (typeof jobCatalog)[N]['queue'] extends 'exec' ? N : never }[JobName];
 export type LifecycleJobName = Exclude<JobName, ExecJobName>;
+/** Exec jobs that no live sandbox is needed for. */
+export type NodeJobName = 'sandbox.history';

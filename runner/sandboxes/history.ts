@@ -36,6 +36,11 @@ export class History {
     }
   }
 
+  /** Whether something that ran in the sandbox has not been reported yet. */
+  has(sandboxId: string): boolean {
+    return this.#kept.some((kept) => kept.sandboxId === sandboxId);
+  }
+
   /** The oldest records that fit a heartbeat. `confirm` forgets them; without it they come again. */
   batch(): { history: Heartbeat['history']; confirm: () => void } {
     const bySandbox = new Map<string, ExecRecord[]>();

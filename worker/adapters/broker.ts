@@ -135,6 +135,10 @@ class BrokerAdapter implements Broker {
     return this.#read(ref, 'sandbox.metrics', {}, jobCatalog['sandbox.metrics'].result);
   }
 
+  async reportHistory(...[ref, place]: Parameters<Broker['reportHistory']>): Promise<void> {
+    await askOnce(answering<unknown>(this.#shard(ref).reportHistory(ref, place)));
+  }
+
   file: Broker['file'] = async (ref, operation, input) => {
     const answer = answering<unknown>(this.#shard(ref).call(ref, 'file.call', { call: { operation, input } }));
     return checked(fileOperations[operation].output, await askOnce(answer)) as never; // the table's own schema for this operation

@@ -113,6 +113,8 @@ export interface Broker {
   control(ref: SandboxRef, processId: string, command: ControlCommand, bytes?: Uint8Array): Promise<void>;
   processes(ref: SandboxRef): Promise<ProcessInfo[]>;
   metrics(ref: SandboxRef): Promise<SandboxMetrics>;
+  /** The runner puts what has run in the sandbox on record; it may have ended. `place`: as the record has it. */
+  reportHistory(ref: SandboxRef, place: { runnerId: string; epoch: number }): Promise<void>;
 
   file<O extends FileOperation>(ref: SandboxRef, operation: O, input: FileInput<O>): Promise<FileOutput<O>>;
   /** The body fails, never just ends, if it was cut. Inline up to inlineBytes, else through a paired stream. */

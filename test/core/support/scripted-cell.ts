@@ -74,7 +74,11 @@ export const scriptedCell = (script: Script = {}) => {
   const context: Context = {
     directory: openDirectory(new SqliteD1('directory') as unknown as Parameters<typeof openDirectory>[0]),
     cell: openCell(database as unknown as Parameters<typeof openCell>[0]),
-    broker: { lifecycle, setRoute: async () => undefined } as Partial<Broker> as Broker,
+    broker: {
+      lifecycle,
+      setRoute: async () => undefined,
+      reportHistory: async () => undefined,
+    } as Partial<Broker> as Broker,
     fleet,
     keyring: new Keyring('pepper'),
     templates: new TemplateCatalog(),

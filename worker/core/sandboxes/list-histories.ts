@@ -3,6 +3,7 @@ import { execHistory, generatedFiles, type GeneratedFile, type Sandbox } from '.
 import type { ExecRecord } from '../../../runner/protocol/node-report.ts';
 import type { Context } from '../ports.ts';
 import { publicStates } from '../sandbox-state.ts';
+import { awaitReports } from './await-reports.ts';
 import { cursorOf, listSandboxes, type ListSandboxes } from './list-sandboxes.ts';
 
 /** Of all histories of a page together, and of one sandbox's execs: what a Worker can hold and render at once. */
@@ -24,6 +25,7 @@ export const listHistories = async (
   input: Pick<ListSandboxes, 'order' | 'cursor' | 'limit'>,
 ): Promise<{ histories: SandboxHistory[]; nextCursor: string | null }> => {
   const page = await listSandboxes(ctx, { ...input, states: publicStates, metadata: [] });
+  await awaitReports(ctx, page.sandboxes);
   const shown = await thatFit(ctx, page.sandboxes);
   const last = shown.at(-1);
   const cut = shown.length < page.sandboxes.length && last !== undefined;

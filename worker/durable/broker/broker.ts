@@ -127,6 +127,11 @@ export class Broker extends DurableObject<Env> {
     return settle(() => this.#routed(ref, (route) => callRunner(this.#shard, ref, route, name, payload)));
   }
 
+  /** By the runner that the record names: it is asked also when the sandbox has ended there. */
+  reportHistory(ref: SandboxRef, place: { runnerId: string; epoch: number }): Promise<Outcome<unknown>> {
+    return settle(() => this.#inFlight(ref, place, () => callRunner(this.#shard, ref, place, 'sandbox.history', {})));
+  }
+
   readFile(ref: SandboxRef, read: FileRead, transferId: string | null): Promise<Outcome<ReadAnswer>> {
     return settle(() => this.#routed(ref, (route) => readFile(this.#shard, ref, route, read, transferId)));
   }
@@ -188,7 +193,11 @@ export class Broker extends DurableObject<Env> {
     }
   }
 
-  async #inFlight<T>(ref: SandboxRef, route: LiveRoute, work: (route: LiveRoute) => Promise<T>): Promise<T> {
+  async #inFlight<T, R extends { runnerId: string }>(
+    ref: SandboxRef,
+    route: R,
+    work: (route: R) => Promise<T>,
+  ): Promise<T> {
     const leave = this.#shard.inFlight.enter(ref.sandboxId, ref.tenantId, route.runnerId);
     try {
       return await work(route);

@@ -10,6 +10,7 @@ import { resultOf, UnaryCall } from './unary-call.ts';
 export const callTimeoutMs = {
   'process.list': 20_000,
   'sandbox.metrics': 20_000,
+  'sandbox.history': 3_000,
   'file.call': 130_000,
   /** A transfer is as long as the client's upload; its own stall guards end it sooner. */
   'file.write': 6 * 3600_000,
@@ -19,7 +20,7 @@ const CONTROL_MS = 20_000;
 
 export type Envelope = 'sandboxId' | 'tenantId' | 'requestId' | 'epoch';
 
-export const envelopeOf = ({ sandboxId, tenantId, requestId }: SandboxRef, { epoch }: LiveRoute) => ({
+export const envelopeOf = ({ sandboxId, tenantId, requestId }: SandboxRef, { epoch }: Pick<LiveRoute, 'epoch'>) => ({
   sandboxId,
   tenantId,
   requestId,
@@ -30,7 +31,7 @@ export const envelopeOf = ({ sandboxId, tenantId, requestId }: SandboxRef, { epo
 export const callRunner = async <N extends CallName>(
   shard: Shard,
   ref: SandboxRef,
-  route: LiveRoute,
+  route: Pick<LiveRoute, 'runnerId' | 'epoch'>,
   name: N,
   payload: Omit<ExecPayload<N>, Envelope>,
 ): Promise<unknown> => {
