@@ -8,11 +8,12 @@ import { expect, test } from 'vitest';
 import { createAgentSession } from '../../runner/agent/host.ts';
 import { Collector, docker, newProcessId, runContainer, runToEnd, specOf, wholeOutput } from './agent-container.ts';
 
-test('processes survive a runner killed with SIGKILL: its successor attaches by offset and misses nothing', async () => {
+test('processes and sessions survive a runner killed with SIGKILL: its successor attaches by offset and misses nothing', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'gbx-'));
   const socketDir = join(folder, 's');
-  const processId = newProcessId();
-  const first = spawn(process.execPath, [join(import.meta.dirname, 'first-runner.ts'), socketDir, processId], {
+  const [processId, waitingId] = [newProcessId(), newProcessId()];
+  const program = join(import.meta.dirname, 'first-runner.ts');
+  const first = spawn(process.execPath, [program, socketDir, processId, waitingId], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const lines = createInterface({ input: first.stdout })[Symbol.asyncIterator]();
@@ -24,11 +25,15 @@ test('processes survive a runner killed with SIGKILL: its successor attaches by 
     await once(first, 'exit');
     const session = await createAgentSession({ socketDir, log: () => undefined });
     await session.ready(5_000);
-    const sink = new Collector();
+    const [sink, waiting] = [new Collector(), new Collector()];
+    await session.attach(waitingId, wholeOutput, waiting);
     await session.attach(processId, wholeOutput, sink);
     expect(await sink.ended).toMatchObject({ exitCode: 0, reason: 'exited' });
     expect(sink.stdout.toString()).toBe(Array.from({ length: 200 }, (_, at) => `${at + 1}\n`).join(''));
     expect((await runToEnd(session, specOf('echo new'))).stdout).toBe('new\n');
+    await waiting.ended;
+    expect(waiting.stdout.toString()).toBe('/usr\n1\n');
+    expect((await runToEnd(session, specOf('echo $KEPT', { session: 'kept' }))).stdout).toBe('1\n');
     await session.close();
   } finally {
     first.kill('SIGKILL');

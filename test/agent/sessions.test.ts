@@ -165,6 +165,18 @@ describe('what a command sees and says', () => {
     expect((await run('ls /proc/self/fd; set | grep -ci glovebox_')).stdout).toBe('0\n1\n2\n3\n0\n');
   });
 
+  test('a command may have functions named as builtins, and no standard error', async () => {
+    const run = newSession();
+    const names = ['set', 'exit', 'pwd', 'printf', 'export', '[', 'trap'];
+    const functions = names.map((name) => `${name}() { echo "my ${name}"; }`).join('; ');
+    expect(await run(`cd /usr; export A=1; ${functions}; exec 2>&-; false`)).toMatchObject({
+      stdout: '',
+      stderr: '',
+      exit: { exitCode: 1 },
+    });
+    expect((await run('pwd; echo $A')).stdout).toBe('/usr\n1\n');
+  });
+
   test('a command of a megabyte is one like any other', async () => {
     const run = newSession();
     const long = `: '${'x'.repeat(1024 * 1024 - 200)}'`;

@@ -9,17 +9,18 @@ import { saveState } from './shell-state.ts';
  * Its state is written after it, or from a trap when it ends the shell (exit, set -e, a fatal error). A command with an EXIT trap of its own
  * that also calls exit changes nothing of the session: no second trap can be had.
  */
-function wrap(builtin: string, set: string, run: string): string {
-  const atExit = `{ ${set} +exu; ${saveState([10, 3], builtin)}; } 2>/dev/null`;
-  const afterwards = `{ set -- "$?"; ${set} +exu; ${saveState([3], builtin)}; exec 3>&-; } 2>/dev/null`;
-  return `trap '${atExit}' EXIT; ${run} 3>&-; ${afterwards}; exit "$1"`;
+function wrap(builtin: string, special: string, run: string): string {
+  const set = `${special}set`;
+  const atExit = `{ ${set} +exu; ${saveState([10, 3], builtin)}; } 2>&-`;
+  const afterwards = `{ ${set} -- "$?"; ${set} +exu; ${saveState([3], builtin)}; exec 3>&-; } 2>&-`;
+  return `trap '${atExit}' EXIT; ${run} 3>&-; ${afterwards}; ${special}exit "$1"`;
 }
 
 const evaluateArgument = 'eval "set --; $1"';
 
 /** Functions of the command's may bear the names of builtins. A special builtin of a plain sh is found before any function. */
-const bash = (run: string): string => wrap('builtin', 'builtin set', run);
-const sh = (run: string): string => wrap('command', 'set', run);
+const bash = (run: string): string => wrap('builtin', 'builtin ', run);
+const sh = (run: string): string => wrap('command', '', run);
 
 /** By what holds the command: the shell's first argument, or descriptor 4 (where no argument can hold it). */
 export const sessionShells = {

@@ -23,7 +23,7 @@ export const shellStateMode = 0o1600;
 /** Shell code that writes the state to the first of `fds` that is the state's file: directory, NUL, `export -p`, NUL, a mark, NUL. */
 export function saveState(fds: readonly number[], builtin: string): string {
   const write = `{ ${builtin} pwd; ${builtin} printf "\\0"; ${builtin} export -p; ${builtin} printf "\\0${savedMark}\\0"; }`;
-  return `${fds.map((fd) => `if [ -k /proc/self/fd/${fd} ]; then ${write} >&${fd}`).join('; el')}; fi`;
+  return `${fds.map((fd) => `if ${builtin} [ -k /proc/self/fd/${fd} ]; then ${write} >&${fd}`).join('; el')}; fi`;
 }
 
 /**
