@@ -3,6 +3,7 @@ import type { DiskPurpose } from '../../../db/enums.ts';
 import { newDiskId } from '../ids.ts';
 import type { Context } from '../ports.ts';
 import { ensureUser } from '../users/ensure-user.ts';
+import type { OwnedDisk } from './get-disk.ts';
 
 export interface CreateDisk {
   name: string;
@@ -13,7 +14,7 @@ export interface CreateDisk {
 }
 
 /** An empty disk. */
-export const createDisk = async (ctx: Context, input: CreateDisk): Promise<Disk> => {
+export const createDisk = async (ctx: Context, input: CreateDisk): Promise<OwnedDisk> => {
   const user = input.user === undefined ? undefined : await ensureUser(ctx, input.user);
   const nowMs = ctx.now();
   const disk: Disk = {
@@ -27,5 +28,5 @@ export const createDisk = async (ctx: Context, input: CreateDisk): Promise<Disk>
     updatedAtMs: nowMs,
   };
   await ctx.directory.insert(disks).values(disk);
-  return disk;
+  return { ...disk, user: user?.identifier ?? null };
 };
