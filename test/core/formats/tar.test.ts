@@ -16,7 +16,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeHeader, decodePax, encodeEntry } from '../../../runner/agent/inside/files/tar-format.ts';
 import type { ByteInput } from '../../../worker/core/formats/byte-source.ts';
 import type { FileToPack, TarBounds } from '../../../worker/core/formats/tar.ts';
-import { packTar, tarBounds, unpackTar } from '../../../worker/core/formats/tar.ts';
+import { packTar, tarBounds, tarBytes, unpackTar } from '../../../worker/core/formats/tar.ts';
 import { fileHeader } from '../../../worker/core/formats/tar-header.ts';
 import { byteStream, bytesOf, split } from './support/bytes.ts';
 
@@ -60,10 +60,11 @@ const files = fc.uniqueArray(fc.tuple(paths, fc.uint8Array({ maxLength: 1500 }))
 });
 
 describe('an archive', () => {
-  it('comes back as it was packed, however its bytes arrive', async () => {
+  it('is as long as was told beforehand, and comes back as it was packed, however its bytes arrive', async () => {
     await fc.assert(
       fc.asyncProperty(files, fc.array(fc.nat(), { maxLength: 10 }), async (entries, at) => {
         const archive = await bytesOf(packTar(entries.map(([path, body]) => fileOf(path, body))));
+        expect(tarBytes(entries.map(([path, body]) => fileOf(path, body)))).toBe(archive.length);
         expect(await unpacked(byteStream(split(archive, at)))).toEqual(
           entries.map(([path, body]) => ({
             path,

@@ -27,6 +27,15 @@ export interface FileToPack {
 export const packTar = (files: AsyncIterable<FileToPack> | Iterable<FileToPack>): ReadableStream<Uint8Array> =>
   streamOf(gathered(archiveOf(files)));
 
+/** The length of the archive that packTar makes of them. */
+export const tarBytes = (files: Iterable<FileToPack>): number => {
+  let bytes = 2 * blockBytes;
+  for (const { path, sizeBytes, modifiedAtMs, mode = 0o644 } of files) {
+    bytes += fileHeader({ path, sizeBytes, modifiedAtMs, mode }).length + sizeBytes + paddingBytes(sizeBytes);
+  }
+  return bytes;
+};
+
 async function* archiveOf(files: AsyncIterable<FileToPack> | Iterable<FileToPack>): AsyncGenerator<Uint8Array, void> {
   for await (const { path, sizeBytes, modifiedAtMs, mode = 0o644, body } of files) {
     yield fileHeader({ path, sizeBytes, modifiedAtMs, mode });
