@@ -1,0 +1,92 @@
+import type { Artifact } from '../../../db/directory.ts';
+import { parseArtifactPath } from '../artifacts/artifact-path.ts';
+import { commitArtifacts, type ArtifactWrite } from '../artifacts/commit-artifacts.ts';
+import { sniffContentType } from '../artifacts/content-type.ts';
+import { stageBytes, unstage } from '../artifacts/stage-bytes.ts';
+import { getDisk } from '../disks/get-disk.ts';
+import { ServiceError } from '../errors.ts';
+import { unpackTar, type TarEntry } from '../formats/tar.ts';
+import type { Context } from '../ports.ts';
+import { note, type SandboxSource } from './copy-from-sandbox.ts';
+import { filesCountMax, tooManyFiles } from './limits.ts';
+import { explained, SandboxBytes, sandboxRefOf } from './sandbox-bytes.ts';
+
+/** Of an archive, directories and links too. */
+const entriesMax = 100_000;
+const entryPathBytesMax = 4096;
+/** The commit takes all paths as one JSON value, of at most 2 MB. */
+const pathsMax = 1024 * 1024;
+
+export interface CopiedFromSandbox {
+  artifacts: Artifact[];
+  /** Symlinks, and whatever else is neither a file nor a directory. */
+  skippedCount: number;
+}
+
+/**
+ * Copies what lies in a sandbox's directory to one of a disk ('/dir/'): all of it at once, or nothing. Artifacts that are there and have
+ * other names stay. Throws payload_too_large past filesCountMax, and what copyFromSandbox throws.
+ */
+export const copyDirectoryFromSandbox = async (
+  ctx: Context,
+  { sandboxId, source, user, diskId, path }: SandboxSource & { path: string },
+): Promise<CopiedFromSandbox> => {
+  await getDisk(ctx, diskId);
+  const { head, body } = await ctx.broker.readFile(sandboxRefOf(ctx, sandboxId), { kind: 'tar', path: source, user });
+  const archive = new SandboxBytes(body, null);
+  const tree = new StagedTree(ctx, path);
+  try {
+    await tree.stage(archive);
+  } catch (error) {
+    tree.discard();
+    await archive.giveUp();
+    const cut = archive.ended && error instanceof ServiceError && error.code === 'invalid_argument';
+    throw await explained(ctx, sandboxId, error, cut || undefined);
+  }
+  const artifacts = await commitArtifacts(ctx, diskId, tree.writes);
+  const directory = source.startsWith('/') ? source : head.entry.path;
+  await note(ctx, sandboxId, directory.endsWith('/') ? directory : `${directory}/`);
+  return { artifacts, skippedCount: tree.skippedCount };
+};
+
+/** Files of an archive, staged one after the other. */
+class StagedTree {
+  readonly #ctx: Context;
+  readonly #directory: string;
+  readonly #seen = new Set<string>();
+  #pathsLength = 0;
+  readonly writes: ArtifactWrite[] = [];
+  skippedCount = 0;
+
+  constructor(ctx: Context, directory: string) {
+    this.#ctx = ctx;
+    this.#directory = directory;
+  }
+
+  async stage(archive: AsyncIterable<Uint8Array>): Promise<void> {
+    const contentBytesMax = this.#ctx.actor.tenant.maxStorageBytes;
+    for await (const entry of unpackTar(archive, { entriesMax, pathBytesMax: entryPathBytesMax, contentBytesMax })) {
+      if (entry.kind === 'file') await this.#add(entry);
+      else if (entry.kind !== 'directory') this.skippedCount += 1;
+    }
+  }
+
+  async #add(entry: TarEntry): Promise<void> {
+    const place = parseArtifactPath(`${this.#directory}${entry.path}`);
+    if (this.#seen.has(entry.path)) {
+      throw new ServiceError('invalid_argument', `The directory has ${entry.path.slice(0, 1024)} twice.`);
+    }
+    this.#seen.add(entry.path);
+    this.#pathsLength += JSON.stringify(place).length;
+    if (this.#seen.size > filesCountMax || this.#pathsLength > pathsMax) throw tooManyFiles('The directory');
+    const blob = await stageBytes(this.#ctx, entry.body, entry.sizeBytes);
+    this.writes.push({ ...place, blob, contentType: sniffContentType(blob.head, place.name) });
+  }
+
+  discard(): void {
+    unstage(
+      this.#ctx,
+      this.writes.map(({ blob }) => blob.blobId),
+    );
+  }
+}

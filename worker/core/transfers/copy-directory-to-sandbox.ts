@@ -1,0 +1,97 @@
+import { and, asc, eq, gte, lt } from 'drizzle-orm';
+import { artifacts, type Artifact } from '../../../db/directory.ts';
+import { rangeOfPrefix } from '../artifacts/artifact-path.ts';
+import { readArtifact } from '../artifacts/read-artifact.ts';
+import { getDisk } from '../disks/get-disk.ts';
+import { ServiceError } from '../errors.ts';
+import { chunksOf } from '../formats/byte-source.ts';
+import { packTar, tarBytes } from '../formats/tar.ts';
+import type { Context } from '../ports.ts';
+import type { CopiedToSandbox, SandboxTarget } from './copy-to-sandbox.ts';
+import { filesCountMax, tooManyFiles } from './limits.ts';
+import { sandboxRefOf } from './sandbox-bytes.ts';
+
+/** A file of the directory that is made in the sandbox. */
+export interface TreeFile {
+  /** Relative to it. */
+  path: string;
+  artifact: Artifact;
+}
+
+/**
+ * Copies all that lies in a disk's directory ('/dir/') into one of the sandbox, which is made if it is missing; files that are there and
+ * have other names stay. Throws not_found for a directory without artifacts, payload_too_large past filesCountMax, conflict for names
+ * that a file system can't hold beside each other; nothing has happened then. What came whole before a later failure stays.
+ */
+export const copyDirectoryToSandbox = async (
+  ctx: Context,
+  { diskId, path }: { diskId: string; path: string },
+  target: SandboxTarget,
+): Promise<CopiedToSandbox> => {
+  await getDisk(ctx, diskId);
+  const files = treeOf(await artifactsBelow(ctx, diskId, path), path);
+  if (files.length === 0) throw new ServiceError('not_found', `There is nothing below ${path} on this disk.`);
+  return writeTree(ctx, files, target);
+};
+
+/** As one archive, streamed: the store's objects are read one after the other. */
+export const writeTree = async (
+  ctx: Context,
+  files: readonly TreeFile[],
+  { sandboxId, destination, user }: SandboxTarget,
+): Promise<CopiedToSandbox> => {
+  const entries = files.map(({ path, artifact }) => ({
+    path,
+    sizeBytes: artifact.sizeBytes,
+    modifiedAtMs: artifact.updatedAtMs,
+    body: bodyOf(ctx, artifact),
+  }));
+  const write = { kind: 'tar' as const, path: destination, user };
+  const ref = sandboxRefOf(ctx, sandboxId);
+  const { writtenBytes } = await ctx.broker.writeFile(ref, write, packTar(entries), tarBytes(entries));
+  return { filesCount: files.length, writtenBytes };
+};
+
+/** Opened when it is its turn. */
+async function* bodyOf(ctx: Context, artifact: Artifact): AsyncGenerator<Uint8Array, void> {
+  if (artifact.sizeBytes > 0) yield* chunksOf(await readArtifact(ctx, ctx.actor.tenant.id, artifact));
+}
+
+const artifactsBelow = async (ctx: Context, diskId: string, path: string): Promise<Artifact[]> => {
+  const { from, before } = rangeOfPrefix(path);
+  const below = and(gte(artifacts.path, from), before === undefined ? undefined : lt(artifacts.path, before));
+  const found = await ctx.directory
+    .select()
+    .from(artifacts)
+    .where(and(eq(artifacts.diskId, diskId), below))
+    .orderBy(asc(artifacts.path), asc(artifacts.name))
+    .limit(filesCountMax + 1);
+  if (found.length > filesCountMax) throw tooManyFiles(`The directory ${path}`);
+  return found;
+};
+
+/** A disk's empty segments ('/a//b') are none in a file system, and there a name is a file's or a directory's. */
+export const treeOf = (found: readonly Artifact[], directory: string): TreeFile[] => {
+  const files = found.map((artifact) => ({
+    path: `${artifact.path}${artifact.name}`
+      .slice(directory.length)
+      .split('/')
+      .filter((segment) => segment !== '')
+      .join('/'),
+    artifact,
+  }));
+  const names = new Set<string>();
+  for (const { path } of files) {
+    if (names.has(path)) throw clash(path);
+    names.add(path);
+  }
+  for (const { path } of files) {
+    for (let at = path.indexOf('/'); at >= 0; at = path.indexOf('/', at + 1)) {
+      if (names.has(path.slice(0, at))) throw clash(path.slice(0, at));
+    }
+  }
+  return files;
+};
+
+const clash = (path: string): ServiceError =>
+  new ServiceError('conflict', `Two of the artifacts would both be ${path.slice(0, 1024)} in the sandbox.`);
