@@ -69,6 +69,8 @@ const examples: Record<string, Example> = {
   writePart: { bytes: 'text' },
   completeUpload: { json: { parts: 1 } },
   createArtifactUrl: { json: { path: '/file' } },
+  copyToSandbox: { json: { path: '/file', sandboxId: '0', destination: '/tmp/file' } },
+  copyFromSandbox: { json: { sandboxId: '0', source: '/tmp/file', path: '/file' } },
   createKey: { json: { name: 'one' } },
   changeTemplate: { json: { warmCount: 4 } },
   createTenant: { json: { name: 'one' } },

@@ -1,5 +1,6 @@
 import type { App } from './app-env.ts';
 import { registerArchive } from './archive.ts';
+import { registerArtifactTransfers } from './artifact-transfers.ts';
 import { registerCommands } from './commands.ts';
 import { registerDocumentation } from './documentation.ts';
 import { registerFileContents } from './file-contents.ts';
@@ -26,6 +27,7 @@ export const registerRoutes = (app: App): void => {
   registerUploads(app);
   registerArchive(app);
   registerWatch(app);
+  registerArtifactTransfers(app);
   registerMaterial(app);
   registerTemplates(app);
   registerKeys(app);

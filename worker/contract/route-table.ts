@@ -1,4 +1,5 @@
 import type { RouteConfig } from '@hono/zod-openapi';
+import { artifactTransferRoutes } from './artifact-transfers.ts';
 import { artifactUrlRoutes } from './artifact-urls.ts';
 import { commandRoutes } from './commands.ts';
 import { documentationRoutes } from './documentation.ts';
@@ -22,6 +23,7 @@ export const routeTable: readonly RouteConfig[] = [
   ...Object.values(fileContentRoutes),
   ...Object.values(uploadRoutes),
   ...Object.values(artifactUrlRoutes),
+  ...Object.values(artifactTransferRoutes),
   ...templateRoutes,
   ...keyRoutes,
   ...tenantRoutes,
