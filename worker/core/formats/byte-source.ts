@@ -59,11 +59,11 @@ function readerOf(stream: ReadableStream<Uint8Array>): Reader {
   };
 }
 
-function byobReaderOf(stream: ReadableStream<Uint8Array>): ReadableStreamBYOBReader | undefined {
+/** undefined: it is no byte stream, and its pieces are as large as whoever made it chose. */
+export function byobReaderOf(stream: ReadableStream<Uint8Array>): ReadableStreamBYOBReader | undefined {
   try {
     return stream.getReader({ mode: 'byob' });
   } catch (error) {
-    // It is no byte stream: its pieces are as large as whoever made it chose.
     if (error instanceof TypeError) return undefined;
     throw error;
   }
