@@ -36,6 +36,8 @@ export const processSpec = z.object({
     .string()
     .regex(/^[A-Za-z0-9_.-]{1,64}$/)
     .optional(),
+  /** Where the session begins, and where it goes on when its directory is gone. Absent: the sandbox's default. */
+  sessionCwd: z.string().min(1).max(limits.pathBytes).optional(),
 });
 export type ProcessSpec = z.infer<typeof processSpec>;
 

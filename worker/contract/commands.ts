@@ -52,6 +52,10 @@ session's state and doesn't change it. State over 256 KiB is not taken over; of 
 includes the wait. At most 32 commands wait in a session, 16 MiB in all: then 429. Absent: the command depends on no other.`,
         example: 'main',
       }),
+    sessionCwd: cwdInput.optional().openapi({
+      description:
+        'Where the session begins, and where it goes on when its directory is gone. Absent: the sandbox’s default.',
+    }),
   })
   .refine((body) => body.stdin === undefined || body.stdinBase64 === undefined, {
     path: ['stdinBase64'],

@@ -140,8 +140,10 @@ export class ProcessTable {
     const { uid, gid, home } = identityOf(spec.user);
     // Each user has sessions of its own: what one exports must not reach another's commands.
     const session = this.#sessions.get(`${uid}:${gid}/${name}`);
-    const process = new ManagedProcess(spec, spec.cwd ?? session.state?.cwd ?? this.#cwd ?? home, (ended) =>
-      this.#onEnd(ended),
+    const process = new ManagedProcess(
+      spec,
+      spec.cwd ?? session.state?.cwd ?? spec.sessionCwd ?? this.#cwd ?? home,
+      (ended) => this.#onEnd(ended),
     );
     const turn = { session, process };
     if (session.free) {
@@ -176,16 +178,17 @@ export class ProcessTable {
     }
   }
 
-  /** Call it with the user's identity. A directory that a session was in may be gone: then it goes on in the default one. */
+  /** Call it with the user's identity. A directory that a session was in may be gone: then it goes on where it began, or in the default one. */
   #cwdOf(spec: ProcessSpec, home: string, saved: string | undefined): string {
-    const usual = spec.cwd ?? this.#cwd ?? home;
-    if (spec.cwd !== undefined || saved === undefined) return resolveCwd(usual, home);
-    try {
-      return resolveCwd(saved, home);
-    } catch (error) {
-      if (error instanceof AgentFault && error.code === 'cwd_not_found') return resolveCwd(usual, home);
-      throw error;
+    if (spec.cwd !== undefined) return resolveCwd(spec.cwd, home);
+    for (const directory of [saved, spec.sessionCwd]) {
+      try {
+        if (directory !== undefined) return resolveCwd(directory, home);
+      } catch (error) {
+        if (!(error instanceof AgentFault && error.code === 'cwd_not_found')) throw error;
+      }
     }
+    return resolveCwd(this.#cwd ?? home, home);
   }
 
   #launch(spec: ProcessSpec, turn: Turn | undefined, register: (process: ManagedProcess) => void): ManagedProcess {

@@ -17,6 +17,7 @@ export interface CommandInput {
   outputLimitBytes?: number | undefined;
   /** Directory and exported variables persist from one command of this name to the next, which waits for it. */
   session?: string | undefined;
+  sessionCwd?: string | undefined;
 }
 
 export interface ProcessInput extends CommandInput {
@@ -47,4 +48,5 @@ export const processSpecOf = (input: ProcessInput): ProcessSpec => ({
   ...(input.outputLimitBytes === undefined ? {} : { outputLimitBytes: input.outputLimitBytes }),
   ...(input.tag === undefined ? {} : { tag: input.tag }),
   ...(input.session === undefined ? {} : { session: input.session }),
+  ...(input.sessionCwd === undefined ? {} : { sessionCwd: input.sessionCwd }),
 });
