@@ -235,3 +235,69 @@ test('what is no UUID with hyphens is 400 invalid sandbox_id', async () => {
     });
   }
 });
+
+describe('from one exec to the next', () => {
+  let id: string;
+  beforeAll(async () => {
+    id = (await create()).sandbox_id;
+  });
+  const run = (command: string) => exec(command, id);
+
+  test('cd and export persist, as the SDKs’ sandbox terminal needs it', async () => {
+    expect((await run('pwd')).stdout).toBe('/workspace\n');
+    expect(await run('mkdir -p a/b && cd a/b; export GREETING="hello world"')).toMatchObject({
+      stdout: '',
+      stderr: '',
+    });
+    expect((await run('pwd; echo "$GREETING"')).stdout).toBe('/workspace/a/b\nhello world\n');
+    expect((await run('cd -; unset GREETING')).exit_code).toBe(0);
+    expect((await run('pwd; echo "${GREETING-unset}"')).stdout).toBe('/workspace\nunset\n');
+  });
+
+  test.each([
+    ['exit 3', 3],
+    ['set -e; false; echo no', 1],
+    ['exec true', 0],
+    ['echo "unbalanced', 2],
+    ['sleep 100 &', 0],
+    ['cat', 0],
+  ])('«%s» returns at once with its code, and the session lives on', async (command, exitCode) => {
+    await run('cd /usr; export KEPT=1');
+    const startedAtMs = performance.now();
+    expect(await run(command)).toMatchObject({ stdout: '', exit_code: exitCode });
+    expect(performance.now() - startedAtMs).toBeLessThan(5_000);
+    expect((await run('pwd; echo "$KEPT"')).stdout).toBe('/usr\n1\n');
+  });
+
+  test('a directory that is gone, /workspace among them, keeps nobody from going on', async () => {
+    await run('mkdir /tmp/gone; cd /tmp/gone; rmdir /tmp/gone');
+    expect((await run('pwd')).stdout).toBe('/workspace\n');
+    await run('cd /workspace; rm -rf /workspace');
+    expect(await run('pwd; mkdir /workspace; cd /workspace')).toMatchObject({ stdout: '/home/user\n', exit_code: 0 });
+    expect((await run('pwd')).stdout).toBe('/workspace\n');
+  });
+
+  test('concurrent execs queue', async () => {
+    await run('export LOG=');
+    await Promise.all(['a', 'b', 'c', 'd'].map((letter) => run(`sleep 0.1; export LOG=\${LOG}${letter}`)));
+    const { stdout } = await run('echo $LOG');
+    expect(stdout.trim().split('').toSorted()).toEqual(['a', 'b', 'c', 'd']);
+  });
+
+  test('more that wait than a session takes are 429 with Retry-After', async () => {
+    const calls = Array.from({ length: 40 }, () =>
+      acontext.send('POST', `/sandbox/${id}/exec`, { json: { command: 'sleep 0.1' } }),
+    );
+    const answers = await Promise.all(calls);
+    const refused = answers.find(({ status }) => status !== 200);
+    if (!refused) throw new Error('40 at once were all taken');
+    expect(failureOf(refused)).toEqual(failure(429, /./));
+    expect(refused.headers.get('retry-after')).toBe('1');
+    expect((await run('echo on')).stdout).toBe('on\n');
+  });
+
+  test('another sandbox of the tenant has its own', async () => {
+    await run('cd /usr; export MINE=1');
+    expect((await exec('pwd; echo "${MINE-unset}"')).stdout).toBe('/workspace\nunset\n');
+  });
+});

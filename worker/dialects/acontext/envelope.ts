@@ -15,7 +15,9 @@ const detailOf = (error: ServiceError): string | undefined =>
 export const renderFailure = (thrown: unknown, c: Handled): Response => {
   const error = toServiceError(thrown);
   logFailure(c, error, thrown);
-  if (error.retryAfterSeconds !== undefined) c.header('retry-after', String(Math.ceil(error.retryAfterSeconds)));
+  const later = error.status === 429 || error.status === 503 ? 1 : undefined;
+  const retryAfterSeconds = error.retryAfterSeconds ?? later;
+  if (retryAfterSeconds !== undefined) c.header('retry-after', String(Math.ceil(retryAfterSeconds)));
   if (error.code === 'unauthenticated') {
     c.header('www-authenticate', 'Bearer');
     return c.json({ code: 401, msg: 'Unauthorized' }, 401);

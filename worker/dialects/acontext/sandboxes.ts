@@ -48,7 +48,8 @@ const exec = async (c: Handled): Promise<Response> => {
     runCommand(ctx, sandboxRef(ctx, sandboxId), {
       command,
       login: false,
-      cwd: '/workspace',
+      session: 'acontext',
+      sessionCwd: '/workspace',
       env: {},
       user: 'root',
       timeoutMs: execSeconds * 1000,
