@@ -1,5 +1,5 @@
 import { RE2JS } from 're2js';
-import { ServiceError } from '../errors.ts';
+import { invalidPattern } from './search-pattern.ts';
 
 /** A regular expression (RE2, '.' matches all) for a whole path. */
 export interface TranslatedGlob {
@@ -42,7 +42,7 @@ export const translateGlob = (pattern: string): TranslatedGlob => {
     onlyLiterals = false;
     expression += token.expression;
     if (token.expression === openBrace) {
-      if (braces.length === maxBraceDepth) throw invalid(`Braces nest at most ${maxBraceDepth} deep.`);
+      if (braces.length === maxBraceDepth) throw invalidPattern(`Braces nest at most ${maxBraceDepth} deep.`);
       braces.push(atSegmentStart);
     } else if (token.expression === '|') {
       atSegmentStart = braces.at(-1) ?? false;
@@ -51,7 +51,7 @@ export const translateGlob = (pattern: string): TranslatedGlob => {
       atSegmentStart = token.expression === anySegments;
     }
   }
-  if (braces.length > 0) throw invalid('A "{" has no "}".');
+  if (braces.length > 0) throw invalidPattern('A "{" has no "}".');
   return { expression, literalPrefix };
 };
 
@@ -80,7 +80,7 @@ const readToken = (
   if (character === '}' && inBraces) return { expression: ')', end };
   if (character !== '\\') return { literal: character, end };
   const escaped = characters[end];
-  if (escaped === undefined) throw invalid('It ends with "\\", which escapes nothing.');
+  if (escaped === undefined) throw invalidPattern('It ends with "\\", which escapes nothing.');
   return { literal: escaped, end: end + 1 };
 };
 
@@ -94,7 +94,7 @@ const readSet = (characters: readonly string[], start: number): Token => {
   const next = (): number => {
     if (characters[index] === '\\') index += 1;
     const codePoint = characters[index]?.codePointAt(0);
-    if (codePoint === undefined) throw invalid('A "[" has no "]".');
+    if (codePoint === undefined) throw invalidPattern('A "[" has no "]".');
     index += 1;
     return codePoint;
   };
@@ -105,7 +105,7 @@ const readSet = (characters: readonly string[], start: number): Token => {
       index += 1;
       to = next();
     }
-    if (to < from) throw invalid('A range in "[…]" runs backwards.');
+    if (to < from) throw invalidPattern('A range in "[…]" runs backwards.');
     ranges.push(...withoutSlash(from, to));
   }
   const set = ranges.join('');
@@ -122,6 +122,3 @@ const withoutSlash = (from: number, to: number): string[] =>
     : [range(from, to)];
 
 const range = (from: number, to: number): string => `\\x{${from.toString(16)}}-\\x{${to.toString(16)}}`;
-
-const invalid = (sentence: string): ServiceError =>
-  new ServiceError('invalid_argument', `The glob pattern can't be read. ${sentence}`);

@@ -12,3 +12,6 @@ export const requirePattern = (pattern: string): void => {
     throw new ServiceError('invalid_argument', 'A pattern is well-formed Unicode, and not empty.');
   }
 };
+
+export const invalidPattern = (sentence: string, cause?: unknown): ServiceError =>
+  new ServiceError('invalid_argument', `The pattern can't be read. ${sentence}`, { cause });
