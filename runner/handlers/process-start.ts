@@ -25,8 +25,9 @@ export const startProcess: ExecHandler<'process.start'> = async (context, job, s
   try {
     started = await within(starting, AGENT_ANSWER_MS, agentSilent);
   } catch (error) {
-    // Should it start after all, its caller has been told that it can't be counted on.
-    starting.then(() => session.signal(spec.processId, 'SIGKILL')).catch(() => undefined);
+    // Should it start, or wait in its session, after all: its caller has been told that it can't be counted on.
+    const kill = () => session.signal(spec.processId, 'SIGKILL');
+    if (isSilence(error)) starting.then(kill, kill).catch(() => undefined);
     running.abandon();
     throw error;
   }
@@ -36,6 +37,7 @@ export const startProcess: ExecHandler<'process.start'> = async (context, job, s
   conversation.finish();
 };
 
+const isSilence = (error: unknown) => error instanceof RunnerError && error.code === 'agent_unavailable';
 export const agentSilent = () => new RunnerError('agent_unavailable', 'The sandbox does not answer.');
 
 /** Puts a process into the sandbox's table, from which its end takes it out. */

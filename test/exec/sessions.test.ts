@@ -117,14 +117,19 @@ describe('in a session', () => {
 describe('commands of one session', () => {
   test('run one after another; those of others and of none run meanwhile', async () => {
     const run = newSession();
+    const before = await listed(sandbox);
+    const arrived = (commands: number) =>
+      waitFor('it to arrive', async () => (await listed(sandbox)) === before + commands, 5_000);
     const first = run('sleep 1; export LOG=first; echo done > /tmp/first-done');
-    const second = run('cat /tmp/first-done; export LOG=$LOG,second');
+    await arrived(1);
+    const second = run('cat - /tmp/first-done; export LOG=$LOG,second', { stdin: 'given, ' });
+    await arrived(2);
     const third = run('echo $LOG', { timeoutMs: 30_000 });
     expect((await newSession()('cat /tmp/first-done')).exitCode).toBe(1);
     expect((await sandbox.exec('cat /tmp/first-done')).exitCode).toBe(1);
     expect([(await first).exitCode, (await second).stdout, (await third).stdout]).toEqual([
       0,
-      'done\n',
+      'given, done\n',
       'first,second\n',
     ]);
   });

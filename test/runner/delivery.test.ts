@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { RunnerError } from '../../runner/protocol/errors.ts';
 import { leaseKey } from '../../runner/protocol/ids.ts';
 import { waitFor } from '../wait-for.ts';
 import { hex, newSandboxId } from './support/edge.ts';
@@ -39,6 +40,18 @@ test('an exec past its startBy is refused and never reaches the agent', async ()
   expect(events.map(({ t }) => t)).toEqual(['error']);
   expect(events[0]).toMatchObject({ fault: { code: 'not_started' } });
   expect(session.started.size).toBe(0);
+});
+
+test('an exec whose start the agent did not confirm is ended, in case it begins', async () => {
+  const { edge } = harness;
+  const { sandboxId, session } = await harness.create();
+  const spec = processSpec({ session: 'main' });
+  session.start = async () => {
+    throw new RunnerError('agent_unavailable', 'The connection broke.');
+  };
+  const events = await edge.call('process.start', { sandboxId }, { spec, attach: attachment });
+  expect(events.at(-1)).toMatchObject({ t: 'error', fault: { code: 'agent_unavailable' } });
+  await waitFor('it to be ended', () => session.signals.includes(`${spec.processId} SIGKILL`), 5_000);
 });
 
 test('an exec with another epoch is told that its route is stale', async () => {
