@@ -68,6 +68,8 @@ const examples: Record<string, Example> = {
   createUpload: { json: { path: '/tmp/file' } },
   writePart: { bytes: 'text' },
   completeUpload: { json: { parts: 1 } },
+  globArtifacts: { query: 'pattern=*' },
+  grepArtifacts: { query: 'pattern=a' },
   createArtifactUrl: { json: { path: '/file' } },
   copyToSandbox: { json: { path: '/file', sandboxId: '0', destination: '/tmp/file' } },
   copyFromSandbox: { json: { sandboxId: '0', source: '/tmp/file', path: '/file' } },

@@ -1,14 +1,12 @@
 import type { Context as HonoContext } from 'hono';
 import { attachmentNamed } from '../core/artifacts/content-disposition.ts';
-import type { getArtifact } from '../core/artifacts/get-artifact.ts';
 import { readArtifact } from '../core/artifacts/read-artifact.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { AdminContext } from '../core/ports.ts';
 import type { AppEnv } from './app-env.ts';
+import { etagOf, type Artifact } from './artifact-view.ts';
 import { parseRange } from './byte-range.ts';
 import { answerBytes, contentHeaders } from './response-bytes.ts';
-
-type Artifact = Awaited<ReturnType<typeof getArtifact>>;
 
 interface Target {
   ctx: AdminContext;
@@ -46,11 +44,11 @@ export const answerArtifact = async (
   throw new ServiceError('range_not_satisfiable', `The artifact has ${artifact.sizeBytes} bytes.`);
 };
 
-const artifactHeaders = ({ contentType, name, etag }: Artifact): Record<string, string> => ({
-  ...contentHeaders(contentType, name),
-  'content-disposition': attachmentNamed(name),
+const artifactHeaders = (artifact: Artifact): Record<string, string> => ({
+  ...contentHeaders(artifact.contentType, artifact.name),
+  'content-disposition': attachmentNamed(artifact.name),
   'accept-ranges': 'bytes',
-  etag: `"${etag}"`,
+  etag: etagOf(artifact),
 });
 
 /** If-None-Match compares weakly (RFC 9110 section 13.1.2). */

@@ -1,5 +1,6 @@
 import type { App } from './app-env.ts';
 import { registerArchive } from './archive.ts';
+import { registerArtifactSearch } from './artifact-search.ts';
 import { registerArtifactTransfers } from './artifact-transfers.ts';
 import { registerCommands } from './commands.ts';
 import { registerDocumentation } from './documentation.ts';
@@ -28,6 +29,7 @@ export const registerRoutes = (app: App): void => {
   registerArchive(app);
   registerWatch(app);
   registerArtifactTransfers(app);
+  registerArtifactSearch(app);
   registerMaterial(app);
   registerTemplates(app);
   registerKeys(app);

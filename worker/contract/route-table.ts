@@ -1,5 +1,6 @@
 import type { RouteConfig } from '@hono/zod-openapi';
 import { artifactTransferRoutes } from './artifact-transfers.ts';
+import { artifactSearchRoutes } from './artifact-search.ts';
 import { artifactUrlRoutes } from './artifact-urls.ts';
 import { commandRoutes } from './commands.ts';
 import { documentationRoutes } from './documentation.ts';
@@ -22,6 +23,7 @@ export const routeTable: readonly RouteConfig[] = [
   ...Object.values(fileRoutes),
   ...Object.values(fileContentRoutes),
   ...Object.values(uploadRoutes),
+  ...Object.values(artifactSearchRoutes),
   ...Object.values(artifactUrlRoutes),
   ...Object.values(artifactTransferRoutes),
   ...templateRoutes,
