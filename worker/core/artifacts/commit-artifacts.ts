@@ -55,7 +55,10 @@ export const quotaError = (ctx: Context): ServiceError =>
     `The tenant's limit is ${ctx.actor.tenant.maxStorageBytes} bytes of storage; delete artifacts or abort uploads first.`,
   );
 
-/** An overwritten blob may be condemned by the very batch that wants to refer to it; the second time it is stored anew. */
+/**
+ * Where artifacts exchange their contents, the first to be overwritten may condemn the blob that the next one wants. The second time all
+ * of them are stored anew, without a digest that could lead to such a blob.
+ */
 const attempt = async (
   ctx: Context,
   diskId: string,
@@ -66,7 +69,8 @@ const attempt = async (
     return await commit(ctx, diskId, writes, options);
   } catch (error) {
     if (!isCondemned(error)) throw error;
-    return commit(ctx, diskId, writes, options);
+    const anew = writes.map((write) => ({ ...write, blob: { ...write.blob, digest: null } }));
+    return commit(ctx, diskId, anew, options);
   }
 };
 
@@ -99,13 +103,18 @@ const commit = async (
   const field = (name: keyof (typeof entries)[number]) => sql`given.value ->> ${sql.raw(`'${name}'`)}`;
   const live = sql`(select live.id from ${blobs} as live where live.condemned_at_ms is null and live.tenant_id = ${tenantId}
     and (live.id = ${field('blobId')} or live.digest = ${field('digest')}) order by live.refs desc limit 1)`;
+  // What only the overwritten artifacts refer to.
+  const freed = sql`(select coalesce(sum(was.size_bytes), 0) from (select old.blob_id as id, count(*) as refs from ${given}
+    cross join ${artifacts} as old on old.disk_id = ${diskId} and old.path = ${field('path')} and old.name = ${field('name')}
+    group by old.blob_id) as let_go join ${blobs} as was on was.id = let_go.id
+    where was.refs = let_go.refs and was.id not in (select ${live} from ${given} where ${live} is not null))`;
   const [first] = writes;
   const allowed = first && precondition ? preconditionHolds(diskId, first, precondition) : sql`1`;
   const insertBlobs = ctx.directory
     .insert(blobs)
     .select(
       sql`select ${field('blobId')}, ${tenantId}, ${field('digest')}, ${field('size')}, 0, ${nowMs}, null from ${given}
-        where ${fitsQuota(ctx, newBytes(given, field('digest'), field('blobId'), field('size'), live))}`,
+        where ${fitsQuota(ctx, sql`${newBytes(given, field('digest'), field('blobId'), field('size'), live)} - ${freed}`)}`,
     )
     .onConflictDoNothing();
   const upsertArtifacts = ctx.directory
@@ -145,7 +154,8 @@ const commit = async (
 const newBytes = (given: SQL, digest: SQL, blobId: SQL, size: SQL, live: SQL): SQL =>
   sql`(select coalesce(sum(size), 0) from (select max(${size}) as size from ${given} where ${live} is null group by coalesce(${digest}, ${blobId})))`;
 
-/** `bytes` more stay within the tenant's limit. */
-export const fitsQuota = (ctx: Context, bytes: SQL | number): SQL =>
-  sql`coalesce((select ${tenantStorage.bytes} from ${tenantStorage} where ${tenantStorage.tenantId} = ${ctx.actor.tenant.id}), 0)
-    + ${bytes} <= ${ctx.actor.tenant.maxStorageBytes}`;
+/** `bytes` more (or fewer) stay within the tenant's limit. Where that was lowered below what there is, it must not become more. */
+export const fitsQuota = (ctx: Context, bytes: SQL | number): SQL => {
+  const stored = sql`coalesce((select ${tenantStorage.bytes} from ${tenantStorage} where ${tenantStorage.tenantId} = ${ctx.actor.tenant.id}), 0)`;
+  return sql`${stored} + ${bytes} <= max(${ctx.actor.tenant.maxStorageBytes}, ${stored})`;
+};
