@@ -15,7 +15,7 @@ export interface Acontext {
   send(
     method: string,
     path: string,
-    options?: { json?: unknown; key?: string | null; body?: BodyInit },
+    options?: { json?: unknown; key?: string | null; body?: BodyInit; type?: string },
   ): Promise<Answer>;
   /** The answer's `data`; throws unless the status is `status` and the envelope says success. */
   data<T>(status: number, method: string, path: string, json?: unknown): Promise<T>;
@@ -34,6 +34,7 @@ export const createAcontext = async (limits: Record<string, unknown> = {}): Prom
     const headers = new Headers({ accept: 'application/json', 'user-agent': 'acontext-py/0.0.0' });
     if (key !== null) headers.set('authorization', `Bearer ${key}`);
     if (options.json !== undefined) headers.set('content-type', 'application/json');
+    if (options.type !== undefined) headers.set('content-type', options.type);
     const body = options.json === undefined ? options.body : JSON.stringify(options.json);
     const response = await fetch(`${installation().url}/api/v1${path}`, {
       method,

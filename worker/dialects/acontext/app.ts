@@ -3,11 +3,10 @@ import type { AppEnv } from '../../api/app-env.ts';
 import { boundedJsonBody } from '../../middleware/json-body.ts';
 import { acontextKey } from './authenticate.ts';
 import { renderFailure } from './envelope.ts';
+import { acontextPath } from './path.ts';
 import { acontextRoutes } from './route-table.ts';
 import type { AcontextRoute } from './route.ts';
 import { refuseUnserved } from './unserved.ts';
-
-export const acontextPath = '/api/v1';
 
 /** Acontext's API: served below acontextPath, in its envelope whatever happens. Never a redirect: its Python SDK takes one for success. */
 export const createAcontextApp = (localTenantName: string | null, jsonBodyMaxBytes: number): Hono<AppEnv> => {

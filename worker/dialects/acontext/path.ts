@@ -1,0 +1,2 @@
+/** Where the dialect is served. */
+export const acontextPath = '/api/v1';
