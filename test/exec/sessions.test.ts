@@ -8,6 +8,9 @@ beforeAll(async () => {
 });
 afterAll(() => sandbox.cleanUp());
 
+/** Until somebody makes that file: a command that lasts just as long as a test needs it to. */
+const until = (file: string): string => `until [ -e ${file} ]; do sleep 0.02; done`;
+
 let count = 0;
 /** Commands of a session of their own. */
 const newSession = () => {
@@ -120,13 +123,13 @@ describe('commands of one session', () => {
     const before = await listed(sandbox);
     const arrived = (commands: number) =>
       waitFor('it to arrive', async () => (await listed(sandbox)) === before + commands, 5_000);
-    const first = run('sleep 1; export LOG=first; echo done > /tmp/first-done');
+    const first = run(`${until('/tmp/go-1')}; export LOG=first; echo done > /tmp/first-done`);
     await arrived(1);
     const second = run('cat - /tmp/first-done; export LOG=$LOG,second', { stdin: 'given, ' });
     await arrived(2);
     const third = run('echo $LOG', { timeoutMs: 30_000 });
     expect((await newSession()('cat /tmp/first-done')).exitCode).toBe(1);
-    expect((await sandbox.exec('cat /tmp/first-done')).exitCode).toBe(1);
+    expect((await sandbox.exec('cat /tmp/first-done; touch /tmp/go-1')).stdout).toBe('');
     expect([(await first).exitCode, (await second).stdout, (await third).stdout]).toEqual([
       0,
       'given, done\n',
@@ -136,11 +139,13 @@ describe('commands of one session', () => {
 
   test('whose deadline passes while they wait never run and say so', async () => {
     const run = newSession();
-    const first = run('sleep 1.5');
-    await waitFor('it to run', async () => (await sandbox.exec('pgrep -f "^sleep 1.5"')).exitCode === 0, 5_000);
+    const before = await listed(sandbox);
+    const first = run(until('/tmp/go-2'));
+    await waitFor('it to run', async () => (await listed(sandbox)) === before + 1, 5_000);
     const late = await run('touch /tmp/never', { timeoutMs: 300 });
     expect(late).toMatchObject({ exitCode: 124, reason: 'deadline', timedOut: true, stdout: '', stderr: '' });
-    await first;
+    await sandbox.exec('touch /tmp/go-2');
+    expect((await first).exitCode).toBe(0);
     expect((await run('ls /tmp/never')).exitCode).toBe(2);
   });
 
@@ -194,14 +199,15 @@ describe('when the sandbox', () => {
     const own = await TestSandbox.create();
     try {
       const session = 's';
-      const first = own.exec('sleep 1; export A=1', { session });
-      await waitFor('it to run', async () => (await own.exec('pgrep -f "^sleep 1"')).exitCode === 0, 5_000);
+      const first = own.exec(`${until('/tmp/go')}; export A=1`, { session });
+      await waitFor('it to run', async () => (await listed(own)) === 1, 5_000);
       const late = own.exec('touch /tmp/late', { session, timeoutMs: 1_500 });
       const last = own.exec('echo $A; ls /tmp/late', { session });
       await waitFor('both to wait', async () => (await listed(own)) === 3, 5_000);
       await own.json('/pause', { method: 'POST' });
       expect(await late).toMatchObject({ exitCode: 124, reason: 'deadline' });
       await own.json('/resume', { method: 'POST', json: {} });
+      await own.exec('touch /tmp/go');
       expect(await first).toMatchObject({ exitCode: 0 });
       expect(await last).toMatchObject({ stdout: '1\n', exitCode: 2 });
     } finally {
