@@ -4,6 +4,7 @@ import { allowedMethods } from './api/allowed-methods.ts';
 import { renderError } from './api/render-error.ts';
 import { routeTable } from './contract/route-table.ts';
 import { createAcontextApp } from './dialects/acontext/app.ts';
+import { renderFailure } from './dialects/acontext/envelope.ts';
 import { acontextPath } from './dialects/acontext/path.ts';
 import { ServiceError } from './core/errors.ts';
 import type { Services } from './core/ports.ts';
@@ -64,7 +65,10 @@ export const createApp = (deps: AppDeps): App => {
     c.header('allow', allowed.join(', '));
     return renderError(new ServiceError('method_not_allowed', `This path takes ${allowed.join(', ')}.`), c);
   });
-  app.onError(renderError);
+  // What fails before a request reaches its surface is told in that one's form.
+  app.onError((error, c) =>
+    c.req.path.startsWith(`${acontextPath}/`) ? renderFailure(error, c) : renderError(error, c),
+  );
   return app;
 };
 

@@ -154,3 +154,27 @@ test('a sandbox’s log has its files among the rest, whatever the pages', async
     expect(await told(limit)).toEqual(['created', 'running', 'a', 'b', 'c', '/1', '/2', 'd']);
   }
 });
+
+test('a runner that does not answer, or refuses, keeps nobody from what is on record', async () => {
+  const cell = await world(2);
+  for (const id of cell.ids) cell.addExecs(id, 1, ['a']);
+  const told: unknown[] = [];
+  const withBroker = (reportHistory: () => Promise<void>) => ({
+    ...cell.context,
+    log: (...line: unknown[]) => void told.push(line),
+    broker: { ...cell.context.broker, reportHistory },
+  });
+  const page = { order: 'asc', cursor: undefined, limit: 10 } as const;
+  const silent = await listHistories(
+    withBroker(() => Promise.withResolvers<void>().promise),
+    page,
+  );
+  const refusing = await listHistories(
+    withBroker(() => Promise.reject(new Error('away'))),
+    page,
+  );
+  for (const { histories } of [silent, refusing]) {
+    expect(histories.map(({ execs }) => execs.length)).toEqual([1, 1]);
+  }
+  expect(told).toHaveLength(2);
+});

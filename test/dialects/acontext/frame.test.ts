@@ -1,3 +1,4 @@
+import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { acontextRoutes } from '../../../worker/dialects/acontext/route-table.ts';
 import { installation } from '../../installation.ts';
@@ -118,4 +119,21 @@ test('over the rate of a key is 429 with Retry-After', async () => {
   if (!refused) throw new Error('none of 8 requests at once was refused');
   expect(failureOf(refused)).toEqual(failure(429, /requests a second/));
   expect(refused.headers.get('retry-after')).toBe('1');
+});
+
+test('an unknown host name is refused in the envelope as well', async () => {
+  const text = await new Promise<string>((resolve, reject) => {
+    const headers = { host: 'rebound.example' };
+    const call = request(`${installation().url}/api/v1/ping`, { headers }, (response) => {
+      response.setEncoding('utf8').once('data', resolve);
+    });
+    call.on('error', reject).end();
+  });
+  expect(JSON.parse(text)).toMatchObject({ code: 403, msg: expect.stringMatching(/host name/) as string });
+});
+
+test('HEAD is answered as GET without a body', async () => {
+  const headers = { authorization: `Bearer ${acontext.tenant.key}` };
+  const response = await fetch(`${installation().url}/api/v1/ping`, { method: 'HEAD', headers });
+  expect([response.status, await response.text()]).toEqual([200, '']);
 });
