@@ -5,7 +5,7 @@ import { ServiceError } from '../../worker/core/errors.ts';
 
 test('a cursor comes back as it was', () => {
   fc.assert(
-    fc.property(fc.nat(), fc.stringMatching(/^[ -~]*$/), (atMs, id) => {
+    fc.property(fc.nat(), fc.string({ unit: 'binary' }), (atMs, id) => {
       const cursor = encodeCursor([atMs, id]);
       expect(cursor).toMatch(/^[A-Za-z0-9_-]+$/);
       expect(decodeCursor(cursor, ['number', 'string'])).toEqual([atMs, id]);

@@ -2,7 +2,11 @@ import { ServiceError } from './errors.ts';
 
 /** A cursor is opaque to callers: base64url of a JSON array of numbers and strings. */
 export const encodeCursor = (position: readonly (string | number)[]): string =>
-  btoa(JSON.stringify(position)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+  btoa(inAscii(JSON.stringify(position))).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+
+/** btoa takes no other characters; in JSON each can be written so. */
+const inAscii = (json: string): string =>
+  json.replaceAll(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 /** `shape` says what each part must be. Throws invalid_argument for anything that encodeCursor did not make. */
 export const decodeCursor = <const S extends readonly ('number' | 'string')[]>(
