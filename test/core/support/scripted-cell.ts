@@ -1,9 +1,12 @@
 import { openCell, openDirectory } from '../../../db/client.ts';
 import type { Tenant } from '../../../db/directory.ts';
+import { MemoryBudget } from '../../../worker/core/artifacts/memory-budget.ts';
 import { newOperationId } from '../../../worker/core/ids.ts';
 import { Keyring } from '../../../worker/core/keys/keyring.ts';
+import { Signer } from '../../../worker/core/keys/signer.ts';
 import type { Broker, Context, Fleet } from '../../../worker/core/ports.ts';
 import { TemplateCatalog } from '../../../worker/core/templates/template-catalog.ts';
+import { memoryStore } from './memory-store.ts';
 import { SqliteD1 } from './sqlite-d1.ts';
 
 export interface Delivery {
@@ -82,6 +85,10 @@ export const scriptedCell = (script: Script = {}) => {
     fleet,
     keyring: new Keyring('pepper'),
     templates: new TemplateCatalog(),
+    objects: memoryStore().store,
+    uploadMemory: new MemoryBudget(48 * 1024 * 1024),
+    signer: new Signer('pepper'),
+    publicUrl: 'http://localhost:8029',
     cellId: '00',
     now: () => Date.now(),
     requestId: newOperationId(),

@@ -22,15 +22,15 @@ export const relocatedMaxCount = 10_000;
 /** A move or a copy in the terms of SQL, for any alias of the artifacts' table. */
 export interface RelocationSql {
   /** The row is one of the source's. */
-  isSource(row: SQL): SQL;
-  newPath(row: SQL): SQL;
-  newName(row: SQL): SQL;
+  isSource: (row: SQL) => SQL;
+  newPath: (row: SQL) => SQL;
+  newName: (row: SQL) => SQL;
   /** The row is in the way of one of the source's. */
   isInTheWay: SQL;
   /** All of it may be done. */
   allowed: SQL;
   /** Says why it was not. */
-  explain(): Promise<ServiceError>;
+  explain: () => Promise<ServiceError>;
 }
 
 /** Throws invalid_argument. */
