@@ -8,7 +8,7 @@ beforeAll(async () => {
 afterAll(() => sandbox.cleanUp());
 
 const tools =
-  'bash sudo git curl wget python python3 pip tput node npm rg fd jq sqlite3 zip unzip tar xz file patch ps less ssh sha256sum grep sed awk nl base64';
+  'bash sudo git curl wget python python3 pip tput node npm rg fd jq sqlite3 convert identify zip unzip tar xz file patch ps less ssh sha256sum grep sed awk nl base64';
 
 test('the tools that agents expect are there, for the user and for root', async () => {
   const missing = `for tool in ${tools}; do command -v $tool >/dev/null || echo $tool; done; git daemon -h 2>&1 | grep -q usage || echo git-daemon`;
