@@ -41,6 +41,7 @@ interface Example {
 }
 
 const file = { query: 'path=/tmp/file' };
+const artifact = { query: 'path=/dir/file' };
 
 /** A well-formed request for each operation that needs more than its path. */
 const examples: Record<string, Example> = {
@@ -70,6 +71,15 @@ const examples: Record<string, Example> = {
   completeUpload: { json: { parts: 1 } },
   globArtifacts: { query: 'pattern=*' },
   grepArtifacts: { query: 'pattern=a' },
+  createDisk: { json: {} },
+  changeDisk: { json: { name: 'one' } },
+  statArtifact: artifact,
+  changeArtifact: { ...artifact, json: { metadata: { a: 'b' } } },
+  removeArtifacts: artifact,
+  moveArtifacts: { json: { source: '/a', destination: '/b' } },
+  copyArtifacts: { json: { source: '/a', destination: '/b' } },
+  readArtifact: artifact,
+  writeArtifact: { ...artifact, bytes: 'text' },
   createArtifactUrl: { json: { path: '/file' } },
   copyToSandbox: { json: { path: '/file', sandboxId: '0', destination: '/tmp/file' } },
   copyFromSandbox: { json: { sandboxId: '0', source: '/tmp/file', path: '/file' } },
@@ -90,6 +100,7 @@ export const requestFor = (
     sandboxId: '00000000000040008000000000000000',
     processId: '0'.repeat(32),
     diskId: '00000000000040008000000000000000',
+    user: 'somebody',
     uploadId: '0'.repeat(32),
     part: '1',
     ...ids,

@@ -1,8 +1,11 @@
 import type { App } from './app-env.ts';
 import { registerArchive } from './archive.ts';
+import { registerArtifactContents } from './artifact-contents.ts';
 import { registerArtifactSearch } from './artifact-search.ts';
 import { registerArtifactTransfers } from './artifact-transfers.ts';
+import { registerArtifacts } from './artifacts.ts';
 import { registerCommands } from './commands.ts';
+import { registerDisks } from './disks.ts';
 import { registerDocumentation } from './documentation.ts';
 import { registerFileContents } from './file-contents.ts';
 import { registerFiles } from './files.ts';
@@ -15,6 +18,7 @@ import { registerSandboxes } from './sandboxes.ts';
 import { registerTemplates } from './templates.ts';
 import { registerTenants } from './tenants.ts';
 import { registerUploads } from './uploads.ts';
+import { registerUsers } from './users.ts';
 import { registerWatch } from './watch.ts';
 
 /** The native API, whole: what the app serves and what openapi.json is made from. */
@@ -28,9 +32,13 @@ export const registerRoutes = (app: App): void => {
   registerUploads(app);
   registerArchive(app);
   registerWatch(app);
+  registerDisks(app);
+  registerArtifacts(app);
+  registerArtifactContents(app);
   registerArtifactTransfers(app);
   registerArtifactSearch(app);
   registerMaterial(app);
+  registerUsers(app);
   registerTemplates(app);
   registerKeys(app);
   registerTenants(app);

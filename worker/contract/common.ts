@@ -42,7 +42,7 @@ const meanings = {
   401: 'No API key, or one that is unknown, revoked or expired.',
   403: 'The API key lacks the scope.',
   404: 'There is no such thing for this tenant.',
-  409: 'The state of the sandbox does not allow this now.',
+  409: 'The state of the sandbox, or what is there already, does not allow this now.',
   410: 'The sandbox has ended.',
   412: 'A precondition does not hold.',
   413: 'The body or file is larger than allowed.',
@@ -88,4 +88,13 @@ export const cursorQuery = {
   cursor: z.string().max(512).optional().openapi({ description: 'nextCursor of the page before.' }),
   limit: z.coerce.number().int().min(1).max(100).default(50),
 };
+/** Of lists that may be long. */
+export const listQuery = {
+  cursor: cursorQuery.cursor,
+  limit: z.coerce.number().int().min(1).max(200, 'limit is at most 200').default(50),
+};
+export const listOrder = z
+  .enum(['asc', 'desc'])
+  .default('desc')
+  .openapi({ description: '`desc`: newest first, `asc`: oldest first.' });
 export const nextCursor = z.string().nullable().openapi({ description: 'null on the last page.' });

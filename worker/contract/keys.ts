@@ -98,6 +98,9 @@ export const getMeRoute = createRoute({
         z
           .object({
             tenant: z.object({ id: z.string(), name: z.string(), limits: limitsView }),
+            usage: z.object({
+              storageBytes: z.int().openapi({ description: 'What counts against maxStorageBytes.' }),
+            }),
             key: z.object({ id: z.string(), scopes: z.array(scope), expiresAt: timestamp.nullable() }),
           })
           .openapi('Me'),

@@ -1,8 +1,11 @@
 import type { RouteConfig } from '@hono/zod-openapi';
 import { artifactTransferRoutes } from './artifact-transfers.ts';
+import { artifactContentRoutes } from './artifact-contents.ts';
 import { artifactSearchRoutes } from './artifact-search.ts';
 import { artifactUrlRoutes } from './artifact-urls.ts';
+import { artifactRoutes } from './artifacts.ts';
 import { commandRoutes } from './commands.ts';
+import { diskRoutes } from './disks.ts';
 import { documentationRoutes } from './documentation.ts';
 import { fileContentRoutes, uploadRoutes } from './file-contents.ts';
 import { fileRoutes } from './files.ts';
@@ -13,6 +16,7 @@ import { processRoutes } from './processes.ts';
 import { sandboxRoutes } from './sandboxes.ts';
 import { templateRoutes } from './templates.ts';
 import { tenantRoutes } from './tenants.ts';
+import { userRoutes } from './users.ts';
 
 /** Every route of the native API, once. The app takes body bounds and Allow headers from it; a test refuses duplicates. */
 export const routeTable: readonly RouteConfig[] = [
@@ -23,9 +27,13 @@ export const routeTable: readonly RouteConfig[] = [
   ...Object.values(fileRoutes),
   ...Object.values(fileContentRoutes),
   ...Object.values(uploadRoutes),
+  ...diskRoutes,
+  ...artifactRoutes,
+  ...Object.values(artifactContentRoutes),
   ...Object.values(artifactSearchRoutes),
   ...Object.values(artifactUrlRoutes),
   ...Object.values(artifactTransferRoutes),
+  ...userRoutes,
   ...templateRoutes,
   ...keyRoutes,
   ...tenantRoutes,

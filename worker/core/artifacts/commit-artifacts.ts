@@ -22,6 +22,11 @@ export interface CommitOptions {
   precondition?: Precondition | undefined;
 }
 
+export interface CommittedArtifact extends Artifact {
+  /** Nothing was there before. */
+  created: boolean;
+}
+
 /** What one statement takes as a JSON parameter stays under D1's 2 MB. */
 export const commitWritesCount = 1000;
 
@@ -35,7 +40,7 @@ export const commitArtifacts = async (
   diskId: string,
   writes: readonly ArtifactWrite[],
   options: CommitOptions = {},
-): Promise<Artifact[]> => {
+): Promise<CommittedArtifact[]> => {
   const rows = await attempt(ctx, diskId, writes, options);
   const used = new Set(rows.map(({ blobId }) => blobId));
   unstage(
@@ -64,7 +69,7 @@ const attempt = async (
   diskId: string,
   writes: readonly ArtifactWrite[],
   options: CommitOptions,
-): Promise<Artifact[]> => {
+): Promise<CommittedArtifact[]> => {
   try {
     return await commit(ctx, diskId, writes, options);
   } catch (error) {
@@ -86,7 +91,7 @@ const commit = async (
   diskId: string,
   writes: readonly ArtifactWrite[],
   { metadata, precondition }: CommitOptions,
-): Promise<Artifact[]> => {
+): Promise<CommittedArtifact[]> => {
   const tenantId = ctx.actor.tenant.id;
   const nowMs = ctx.now();
   const entries = writes.map((write) => ({
@@ -147,7 +152,8 @@ const commit = async (
       ),
     );
   const [, rows] = await ctx.directory.batch([insertBlobs, upsertArtifacts, dropUnused]);
-  return rows;
+  const newIds = new Set(entries.map(({ id }) => id));
+  return rows.map((row) => ({ ...row, created: newIds.has(row.id) }));
 };
 
 /** What the writes would add to what the tenant stores: equal content counts once. */

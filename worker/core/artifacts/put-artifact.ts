@@ -1,8 +1,7 @@
-import type { Artifact } from '../../../db/directory.ts';
 import { getDisk } from '../disks/get-disk.ts';
 import type { ByteInput } from '../formats/byte-source.ts';
 import type { Context } from '../ports.ts';
-import { commitArtifacts, quotaError, type CommitOptions } from './commit-artifacts.ts';
+import { commitArtifacts, quotaError, type CommitOptions, type CommittedArtifact } from './commit-artifacts.ts';
 import { sniffContentType } from './content-type.ts';
 import type { ArtifactPlace } from './get-artifact.ts';
 import { checkPrecondition } from './precondition.ts';
@@ -21,7 +20,7 @@ export interface PutArtifact extends ArtifactPlace, CommitOptions {
  * Writes an artifact, new or over an old one: a reader sees the old or the new, never a part. Throws not_found, precondition_failed,
  * quota_exceeded, payload_too_large, invalid_argument (a body that was cut); nothing has changed then.
  */
-export const putArtifact = async (ctx: Context, diskId: string, input: PutArtifact): Promise<Artifact> => {
+export const putArtifact = async (ctx: Context, diskId: string, input: PutArtifact): Promise<CommittedArtifact> => {
   const { path, name, metadata, precondition } = input;
   // Looked at before the bytes are taken, so that a request in vain is not read to its end; decided again when they are in.
   await getDisk(ctx, diskId);
