@@ -1,6 +1,6 @@
 import type { Artifact } from '../../../db/directory.ts';
 import { parseArtifactPath } from '../artifacts/artifact-path.ts';
-import { commitArtifacts, type ArtifactWrite } from '../artifacts/commit-artifacts.ts';
+import { commitArtifacts, quotaError, type ArtifactWrite } from '../artifacts/commit-artifacts.ts';
 import { sniffContentType } from '../artifacts/content-type.ts';
 import { stageBytes, unstage } from '../artifacts/stage-bytes.ts';
 import { getDisk } from '../disks/get-disk.ts';
@@ -11,9 +11,8 @@ import { note, type SandboxSource } from './copy-from-sandbox.ts';
 import { filesCountMax, tooManyFiles } from './limits.ts';
 import { explained, SandboxBytes, sandboxRefOf } from './sandbox-bytes.ts';
 
-/** Of an archive, directories and links too. */
-const entriesMax = 100_000;
-const entryPathBytesMax = 4096;
+/** Directories and links are entries, too. The content's bound is the tenant's. */
+const bounds = { entriesMax: 100_000, pathBytesMax: 4096, contentBytesMax: Number.MAX_SAFE_INTEGER };
 /** The commit takes all paths as one JSON value, of at most 2 MB. */
 const pathsMax = 1024 * 1024;
 
@@ -55,6 +54,7 @@ class StagedTree {
   readonly #directory: string;
   readonly #seen = new Set<string>();
   #pathsLength = 0;
+  #contentBytes = 0;
   readonly writes: ArtifactWrite[] = [];
   skippedCount = 0;
 
@@ -64,8 +64,7 @@ class StagedTree {
   }
 
   async stage(archive: AsyncIterable<Uint8Array>): Promise<void> {
-    const contentBytesMax = this.#ctx.actor.tenant.maxStorageBytes;
-    for await (const entry of unpackTar(archive, { entriesMax, pathBytesMax: entryPathBytesMax, contentBytesMax })) {
+    for await (const entry of unpackTar(archive, bounds)) {
       if (entry.kind === 'file') await this.#add(entry);
       else if (entry.kind !== 'directory') this.skippedCount += 1;
     }
@@ -79,6 +78,8 @@ class StagedTree {
     this.#seen.add(entry.path);
     this.#pathsLength += JSON.stringify(place).length;
     if (this.#seen.size > filesCountMax || this.#pathsLength > pathsMax) throw tooManyFiles('The directory');
+    this.#contentBytes += entry.sizeBytes;
+    if (this.#contentBytes > this.#ctx.actor.tenant.maxStorageBytes) throw quotaError(this.#ctx);
     const blob = await stageBytes(this.#ctx, entry.body, entry.sizeBytes);
     this.writes.push({ ...place, blob, contentType: sniffContentType(blob.head, place.name) });
   }

@@ -1,6 +1,6 @@
-import { and, asc, eq, gte, lt } from 'drizzle-orm';
+import { asc } from 'drizzle-orm';
 import { artifacts, type Artifact } from '../../../db/directory.ts';
-import { rangeOfPrefix } from '../artifacts/artifact-path.ts';
+import { inDirectory } from '../artifacts/in-directory.ts';
 import { readArtifact } from '../artifacts/read-artifact.ts';
 import { getDisk } from '../disks/get-disk.ts';
 import { ServiceError } from '../errors.ts';
@@ -53,17 +53,16 @@ export const writeTree = async (
 };
 
 /** Opened when it is its turn. */
-async function* bodyOf(ctx: Context, artifact: Artifact): AsyncGenerator<Uint8Array, void> {
+export async function* bodyOf(ctx: Context, artifact: Artifact): AsyncGenerator<Uint8Array, void> {
   if (artifact.sizeBytes > 0) yield* chunksOf(await readArtifact(ctx, ctx.actor.tenant.id, artifact));
 }
 
-const artifactsBelow = async (ctx: Context, diskId: string, path: string): Promise<Artifact[]> => {
-  const { from, before } = rangeOfPrefix(path);
-  const below = and(gte(artifacts.path, from), before === undefined ? undefined : lt(artifacts.path, before));
+/** In the order of their paths. */
+export const artifactsBelow = async (ctx: Context, diskId: string, path: string): Promise<Artifact[]> => {
   const found = await ctx.directory
     .select()
     .from(artifacts)
-    .where(and(eq(artifacts.diskId, diskId), below))
+    .where(inDirectory(diskId, path))
     .orderBy(asc(artifacts.path), asc(artifacts.name))
     .limit(filesCountMax + 1);
   if (found.length > filesCountMax) throw tooManyFiles(`The directory ${path}`);
