@@ -15,6 +15,7 @@ import { registerMaterial } from './material.ts';
 import { registerObservation } from './observation.ts';
 import { registerProcesses } from './processes.ts';
 import { registerSandboxes } from './sandboxes.ts';
+import { registerSkills } from './skills.ts';
 import { registerTemplates } from './templates.ts';
 import { registerTenants } from './tenants.ts';
 import { registerUploads } from './uploads.ts';
@@ -38,6 +39,7 @@ export const registerRoutes = (app: App): void => {
   registerArtifactTransfers(app);
   registerArtifactSearch(app);
   registerMaterial(app);
+  registerSkills(app);
   registerUsers(app);
   registerTemplates(app);
   registerKeys(app);

@@ -14,6 +14,7 @@ import { keyRoutes } from './keys.ts';
 import { observationRoutes } from './observation.ts';
 import { processRoutes } from './processes.ts';
 import { sandboxRoutes } from './sandboxes.ts';
+import { skillRoutes } from './skills.ts';
 import { templateRoutes } from './templates.ts';
 import { tenantRoutes } from './tenants.ts';
 import { userRoutes } from './users.ts';
@@ -33,6 +34,7 @@ export const routeTable: readonly RouteConfig[] = [
   ...Object.values(artifactSearchRoutes),
   ...Object.values(artifactUrlRoutes),
   ...Object.values(artifactTransferRoutes),
+  ...Object.values(skillRoutes),
   ...userRoutes,
   ...templateRoutes,
   ...keyRoutes,

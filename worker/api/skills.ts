@@ -1,0 +1,79 @@
+import { skillRoutes } from '../contract/skills.ts';
+import { createSkill, stageSkillZip } from '../core/skills/create-skill.ts';
+import { deleteSkill } from '../core/skills/delete-skill.ts';
+import { getSkill, getSkillFile, listSkillFiles } from '../core/skills/get-skill.ts';
+import { listSkills } from '../core/skills/list-skills.ts';
+import { mountSkill } from '../core/skills/mount-skill.ts';
+import { packSkill } from '../core/skills/pack-skill.ts';
+import type { Context } from '../core/ports.ts';
+import type { App } from './app-env.ts';
+import { answerArtifact } from './artifact-bytes.ts';
+import { contextOf } from './context.ts';
+import { bodyOf } from './request-bytes.ts';
+import { contentHeaders } from './response-bytes.ts';
+import { timestampOf } from './timestamp.ts';
+
+type Skill = Awaited<ReturnType<typeof getSkill>>;
+
+const viewSkill = (skill: Skill) => ({
+  id: skill.id,
+  name: skill.name,
+  description: skill.description,
+  user: skill.user,
+  diskId: skill.diskId,
+  metadata: skill.metadata,
+  createdAt: timestampOf(skill.createdAtMs),
+  updatedAt: timestampOf(skill.updatedAtMs),
+});
+
+const viewWithFiles = async (ctx: Context, skill: Skill) => ({
+  ...viewSkill(skill),
+  files: (await listSkillFiles(ctx, skill)).map(({ path, artifact: { contentType, sizeBytes } }) => ({
+    path,
+    contentType,
+    sizeBytes,
+  })),
+});
+
+export const registerSkills = (app: App): void => {
+  app.openapi(skillRoutes.create, async (c) => {
+    const ctx = contextOf(c);
+    const { user, metadata = null } = c.req.valid('query');
+    const { body, contentBytes } = bodyOf(c);
+    const zip = await stageSkillZip(ctx, body ?? new Uint8Array(), contentBytes);
+    const skill = await createSkill(ctx, { zip, user, metadata });
+    c.header('location', `/v1/skills/${skill.id}`);
+    return c.json(await viewWithFiles(ctx, skill), 201);
+  });
+
+  app.openapi(skillRoutes.list, async (c) => {
+    const { user, order, cursor, limit } = c.req.valid('query');
+    const { skills, nextCursor } = await listSkills(contextOf(c), { user, order, cursor, limit });
+    return c.json({ skills: skills.map(viewSkill), nextCursor }, 200);
+  });
+
+  app.openapi(skillRoutes.get, async (c) => {
+    const ctx = contextOf(c);
+    return c.json(await viewWithFiles(ctx, await getSkill(ctx, c.req.valid('param').skillId)), 200);
+  });
+
+  app.openapi(skillRoutes.delete, async (c) => {
+    await deleteSkill(contextOf(c), c.req.valid('param').skillId);
+    return c.body(null, 204);
+  });
+
+  app.openapi(skillRoutes.readFile, async (c) => {
+    const ctx = contextOf(c);
+    const file = await getSkillFile(ctx, c.req.valid('param').skillId, c.req.valid('query').path);
+    return answerArtifact(c, ctx, ctx.actor.tenant.id, file);
+  });
+
+  app.openapi(skillRoutes.pack, async (c) => {
+    const { skill, body } = await packSkill(contextOf(c), c.req.valid('param').skillId);
+    return new Response(body, { headers: contentHeaders('application/zip', `${skill.name}.zip`) });
+  });
+
+  app.openapi(skillRoutes.mount, async (c) =>
+    c.json(await mountSkill(contextOf(c), c.req.valid('param').skillId, c.req.valid('json').sandboxId), 200),
+  );
+};
