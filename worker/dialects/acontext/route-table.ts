@@ -6,6 +6,7 @@ import { materialRoutes } from './material.ts';
 import { pingRoutes } from './ping.ts';
 import type { AcontextRoute } from './route.ts';
 import { sandboxRoutes } from './sandboxes.ts';
+import { skillRoutes } from './skills.ts';
 import { userRoutes } from './users.ts';
 
 /** Every route of the dialect, once. The app takes authentication, body bounds and Allow headers from it; a test refuses duplicates. */
@@ -18,4 +19,5 @@ export const acontextRoutes: readonly AcontextRoute[] = [
   ...artifactTransferRoutes,
   ...materialRoutes,
   ...userRoutes,
+  ...skillRoutes,
 ];
