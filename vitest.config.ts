@@ -26,7 +26,7 @@ export default defineConfig({
         test: {
           ...common,
           name: 'system',
-          include: ['test/{api,dialects,exec,files,system}/**/*.test.ts'],
+          include: ['test/{api,dialects,disks,exec,files,system}/**/*.test.ts'],
           globalSetup: ['test/global-setup.ts'],
           sequence: { groupOrder: 1 },
         },
