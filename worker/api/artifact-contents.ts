@@ -11,7 +11,7 @@ import { answerArtifact } from './artifact-bytes.ts';
 import { etagOf, viewArtifact } from './artifact-view.ts';
 import { contextOf } from './context.ts';
 import { preconditionOf } from './precondition.ts';
-import { bodyOf } from './request-bytes.ts';
+import { contentOf } from './request-bytes.ts';
 import { timestampOf } from './timestamp.ts';
 
 export const registerArtifactContents = (app: App): void => {
@@ -25,11 +25,9 @@ export const registerArtifactContents = (app: App): void => {
 
   app.openapi(artifactContentRoutes.write, async (c) => {
     const headers = c.req.valid('header');
-    const { body, contentBytes } = bodyOf(c);
     const artifact = await putArtifact(contextOf(c), c.req.valid('param').diskId, {
       ...parseArtifactPath(c.req.valid('query').path),
-      content: body ?? new Uint8Array(),
-      contentBytes,
+      ...contentOf(c),
       contentType: toldType(c.req.header('content-type')),
       metadata: metadataOf(headers['x-metadata']),
       precondition: preconditionOf(headers),
