@@ -24,7 +24,7 @@ export class UnexpectedAnswer extends Error {
   }
 }
 
-interface Call {
+export interface Call {
   method?: Dispatcher.HttpMethod;
   json?: unknown;
   body?: Uint8Array;
@@ -51,20 +51,20 @@ export class Client {
   }
 
   async health(): Promise<void> {
-    await this.#text('/healthz', {});
+    await this.text('/healthz', {});
   }
 
   async createSandbox(body: Record<string, unknown> = {}): Promise<Sandbox> {
-    return this.#json<Sandbox>('/v1/sandboxes', { method: 'POST', json: { timeoutSeconds: 900, ...body } });
+    return this.json<Sandbox>('/v1/sandboxes', { method: 'POST', json: { timeoutSeconds: 900, ...body } });
   }
 
   async killSandbox(id: string): Promise<void> {
-    await this.#text(`/v1/sandboxes/${id}`, { method: 'DELETE' });
+    await this.text(`/v1/sandboxes/${id}`, { method: 'DELETE' });
   }
 
   /** A string is run by a shell, an array is an argv. */
   async exec(id: string, command: string | readonly string[]): Promise<ExecAnswer> {
-    return this.#json<ExecAnswer>(`/v1/sandboxes/${id}/exec`, { method: 'POST', json: { command } });
+    return this.json<ExecAnswer>(`/v1/sandboxes/${id}/exec`, { method: 'POST', json: { command } });
   }
 
   /** An exec whose output matters: throws unless it ended with 0 and printed `expected`. */
@@ -87,7 +87,7 @@ export class Client {
   }
 
   async upload(id: string, path: string, bytes: Uint8Array): Promise<void> {
-    await this.#text(filePath(id, path), {
+    await this.text(filePath(id, path), {
       method: 'PUT',
       body: bytes,
       headers: { 'content-type': 'application/octet-stream' },
@@ -101,8 +101,8 @@ export class Client {
 
   /** With an administrator's key: a tenant that no limit holds back, and a key of its. */
   async createTenant(name: string, limits: Record<string, number>): Promise<string> {
-    const tenant = await this.#json<{ id: string }>('/v1/tenants', { method: 'POST', json: { name, limits } });
-    const { key } = await this.#json<{ key: string }>(`/v1/tenants/${tenant.id}/keys`, {
+    const tenant = await this.json<{ id: string }>('/v1/tenants', { method: 'POST', json: { name, limits } });
+    const { key } = await this.json<{ key: string }>(`/v1/tenants/${tenant.id}/keys`, {
       method: 'POST',
       json: { name, scopes: ['read', 'write'] },
     });
@@ -111,18 +111,18 @@ export class Client {
 
   /** With an administrator's key: how many containers a template's pool should hold, on each runner. */
   async warmCount(template: string): Promise<number> {
-    return (await this.#json<{ warmCount: number }>(`/v1/templates/${template}`, {})).warmCount;
+    return (await this.json<{ warmCount: number }>(`/v1/templates/${template}`, {})).warmCount;
   }
 
   async setWarmCount(template: string, warmCount: number): Promise<void> {
-    await this.#text(`/v1/templates/${template}`, { method: 'PATCH', json: { warmCount } });
+    await this.text(`/v1/templates/${template}`, { method: 'PATCH', json: { warmCount } });
   }
 
-  async #json<T>(path: string, call: Call): Promise<T> {
-    return JSON.parse(await this.#text(path, call)) as T;
+  async json<T>(path: string, call: Call): Promise<T> {
+    return JSON.parse(await this.text(path, call)) as T;
   }
 
-  async #text(path: string, call: Call): Promise<string> {
+  async text(path: string, call: Call): Promise<string> {
     const { body } = await this.#send(path, call);
     return body.text();
   }

@@ -7,6 +7,7 @@ import { findComponents, readMemory } from './components.ts';
 import { DockerCli } from './docker-cli.ts';
 import { measureBurst } from './measure-burst.ts';
 import { measureCreate } from './measure-create.ts';
+import { measureDisks } from './measure-disks.ts';
 import { measureExec, measureThroughput } from './measure-exec.ts';
 import { measureFiles } from './measure-files.ts';
 import { measureIdle } from './measure-idle.ts';
@@ -27,6 +28,7 @@ const measures: Record<Measurement, (bench: Bench) => Promise<void>> = {
   throughput: measureThroughput,
   stream: measureStream,
   files: measureFiles,
+  disks: measureDisks,
   create: measureCreate,
   burst: measureBurst,
   idle: measureIdle,

@@ -1,7 +1,17 @@
 import { parseArgs } from 'node:util';
 
 /** The measurements, in the order in which they run. */
-export const measurements = ['worker', 'exec', 'throughput', 'stream', 'files', 'create', 'burst', 'idle'] as const;
+export const measurements = [
+  'worker',
+  'exec',
+  'throughput',
+  'stream',
+  'files',
+  'disks',
+  'create',
+  'burst',
+  'idle',
+] as const;
 export type Measurement = (typeof measurements)[number];
 
 export interface Options {

@@ -24,6 +24,7 @@ export function renderTable(report: Report): string {
     ...createRows(results, asides),
     ...execRows(results, asides),
     ...byteRows(results, asides),
+    ...diskRows(results),
     ...nodeRows(results, asides),
   ];
   const cells = rows
@@ -101,6 +102,18 @@ function byteRows(results: Results, asides: Asides): Row[] {
     { what: '100 MB file up', value: unit(results.uploadMBps, 'MB/s'), target: '≥ 150 MB/s' },
     { what: '100 MB file down', value: unit(results.downloadMBps, 'MB/s'), target: '≥ 150 MB/s' },
     ...growth,
+  ];
+}
+
+function diskRows(results: Results): Row[] {
+  const target = '≤ 20 / – / – ms';
+  return [
+    { what: 'disk of 10,000: properties of one, p50 / p95 / p99', value: spread(results.diskStatMs), target },
+    { what: '  content of one (9 bytes), p50 / p95 / p99', value: spread(results.diskReadMs), target },
+    { what: '  list of a directory of 100, p50 / p95 / p99', value: spread(results.diskListMs), target },
+    { what: '  glob `/dir7/*.md`, p50 / p95 / p99', value: spread(results.diskGlobMs), target },
+    { what: '  glob `**/file7.*` (looks at all), p50 / p95 / p99', value: spread(results.diskGlobAllMs), target },
+    { what: 'grep over 1,000 texts of 10 KB, p50', value: ms(results.diskGrepMs?.p50), target: '≤ 1000 ms' },
   ];
 }
 

@@ -12,6 +12,14 @@ export interface Results {
   streamMBps?: number;
   uploadMBps?: number;
   downloadMBps?: number;
+  /** On a disk of 10,000 artifacts: one's properties, one's content, a directory, a glob over a directory, one over all. */
+  diskStatMs?: Summary;
+  diskReadMs?: Summary;
+  diskListMs?: Summary;
+  diskGlobMs?: Summary;
+  diskGlobAllMs?: Summary;
+  /** Over 1,000 texts of 10 KB. */
+  diskGrepMs?: { p50: number };
   idleSandboxMiB?: number;
   memoryMiB?: Record<string, number>;
 }
