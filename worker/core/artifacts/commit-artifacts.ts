@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNull, sql, type SQL } from 'drizzle-orm';
+import { and, eq, inArray, sql, type SQL } from 'drizzle-orm';
 import { artifacts, blobs, disks, tenantStorage, type Artifact } from '../../../db/directory.ts';
 import { getDisk } from '../disks/get-disk.ts';
 import { ServiceError } from '../errors.ts';
@@ -106,8 +106,10 @@ const commit = async (
   }));
   const given = sql`json_each(${JSON.stringify(entries)}) as given`;
   const field = (name: keyof (typeof entries)[number]) => sql`given.value ->> ${sql.raw(`'${name}'`)}`;
-  const live = sql`(select live.id from ${blobs} as live where live.condemned_at_ms is null and live.tenant_id = ${tenantId}
-    and (live.id = ${field('blobId')} or live.digest = ${field('digest')}) order by live.refs desc limit 1)`;
+  // Two look-ups: with «or» between them the index gives all blobs of the tenant.
+  const live = sql`coalesce(
+    (select live.id from ${blobs} as live where live.condemned_at_ms is null and live.tenant_id = ${tenantId} and live.digest = ${field('digest')}),
+    (select own.id from ${blobs} as own where own.condemned_at_ms is null and own.tenant_id = ${tenantId} and own.id = ${field('blobId')}))`;
   // What only the overwritten artifacts refer to.
   const freed = sql`(select coalesce(sum(was.size_bytes), 0) from (select old.blob_id as id, count(*) as refs from ${given}
     cross join ${artifacts} as old on old.disk_id = ${diskId} and old.path = ${field('path')} and old.name = ${field('name')}
@@ -142,15 +144,14 @@ const commit = async (
       },
     })
     .returning();
-  const dropUnused = ctx.directory
-    .delete(blobs)
-    .where(
-      and(
-        inArray(blobs.id, sql`(select ${field('blobId')} from ${given})`),
-        eq(blobs.refs, 0),
-        isNull(blobs.condemnedAtMs),
-      ),
-    );
+  const dropUnused = ctx.directory.delete(blobs).where(
+    and(
+      inArray(blobs.id, sql`(select ${field('blobId')} from ${given})`),
+      eq(blobs.refs, 0),
+      // The plus keeps the index of the condemned out of it, which would give every live blob there is.
+      sql`+${blobs.condemnedAtMs} is null`,
+    ),
+  );
   const [, rows] = await ctx.directory.batch([insertBlobs, upsertArtifacts, dropUnused]);
   const newIds = new Set(entries.map(({ id }) => id));
   return rows.map((row) => ({ ...row, created: newIds.has(row.id) }));
