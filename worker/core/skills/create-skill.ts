@@ -1,10 +1,11 @@
 import { skills, type Skill } from '../../../db/directory.ts';
 import { parseArtifactPath } from '../artifacts/artifact-path.ts';
 import { commitArtifacts, type ArtifactWrite } from '../artifacts/commit-artifacts.ts';
-import { sniffContentType } from '../artifacts/content-type.ts';
 import { stageBytes, unstage, type StagedBlob } from '../artifacts/stage-bytes.ts';
+import { FileStager } from '../artifacts/stage-files.ts';
 import { createDisk } from '../disks/create-disk.ts';
 import { deleteDisk } from '../disks/delete-disk.ts';
+import type { OwnedDisk } from '../disks/get-disk.ts';
 import type { ByteInput } from '../formats/byte-source.ts';
 import { newSkillId } from '../ids.ts';
 import type { Context } from '../ports.ts';
@@ -12,12 +13,15 @@ import type { OwnedSkill } from './get-skill.ts';
 import { skillLimits } from './limits.ts';
 import { readSkill, type PackedSkill } from './read-skill.ts';
 
-export interface CreateSkill {
-  /** As stageSkillZip gave it. It is deleted, whatever happens. */
-  zip: StagedBlob;
+interface Owner {
   /** The user's identifier; undefined: it belongs to none. */
   user: string | undefined;
   metadata: Record<string, unknown> | null;
+}
+
+export interface CreateSkill extends Owner {
+  /** As stageSkillZip gave it. It is deleted, whatever happens. */
+  zip: StagedBlob;
 }
 
 /** A zip is read from its end, so it is stored first. Throws payload_too_large, and what stageBytes throws. */
@@ -31,45 +35,42 @@ export const stageSkillZip = (ctx: Context, content: ByteInput, contentBytes: nu
 export const createSkill = async (ctx: Context, { zip, user, metadata }: CreateSkill): Promise<OwnedSkill> => {
   try {
     const packed = await readSkill(ctx, zip);
-    const writes = await stageFiles(ctx, packed);
-    return await store(ctx, packed, writes, { user, metadata });
+    return await store(ctx, packed, { user, metadata });
   } finally {
     unstage(ctx, [zip.blobId]);
   }
 };
 
-const stageFiles = async (ctx: Context, { files }: PackedSkill): Promise<ArtifactWrite[]> => {
-  const writes: ArtifactWrite[] = [];
+const store = async (ctx: Context, packed: PackedSkill, owner: Owner): Promise<OwnedSkill> => {
+  const stager = new FileStager(ctx);
+  let writes: readonly ArtifactWrite[];
+  let disk: OwnedDisk;
   try {
-    for (const { path, sizeBytes, body } of files) {
-      const place = parseArtifactPath(`/${path}`);
-      const blob = await stageBytes(ctx, body(), sizeBytes);
-      writes.push({ ...place, blob, contentType: sniffContentType(blob.head, place.name) });
+    for (const { path, body, sizeBytes } of packed.files) {
+      await stager.add(parseArtifactPath(`/${path}`), body(), sizeBytes);
     }
-    return writes;
+    writes = await stager.staged();
+    disk = await createDisk(ctx, { name: packed.name, metadata: {}, user: owner.user, purpose: 'skill' });
   } catch (error) {
-    unstage(ctx, blobIdsOf(writes));
+    await stager.discard();
+    throw error;
+  }
+  try {
+    await commitArtifacts(ctx, disk.id, writes);
+    return await insertSkill(ctx, packed, disk, owner);
+  } catch (error) {
+    ctx.after(deleteDisk(ctx, disk.id, 'skill'));
     throw error;
   }
 };
 
-const blobIdsOf = (writes: readonly ArtifactWrite[]): string[] => writes.map(({ blob }) => blob.blobId);
-
-/** The disk, its artifacts and last the row that makes all of it a skill. */
-const store = async (
+/** Last: it makes a skill of what lies on the disk. */
+const insertSkill = async (
   ctx: Context,
   { name, description }: PackedSkill,
-  writes: readonly ArtifactWrite[],
-  { user, metadata }: Pick<CreateSkill, 'user' | 'metadata'>,
+  { id: diskId, tenantId, userId, createdAtMs, user }: OwnedDisk,
+  { metadata }: Owner,
 ): Promise<OwnedSkill> => {
-  let disk;
-  try {
-    disk = await createDisk(ctx, { name, metadata: {}, user, purpose: 'skill' });
-  } catch (error) {
-    unstage(ctx, blobIdsOf(writes));
-    throw error;
-  }
-  const { id: diskId, tenantId, userId, createdAtMs } = disk;
   const row: Skill = {
     id: newSkillId(),
     tenantId,
@@ -81,12 +82,6 @@ const store = async (
     createdAtMs,
     updatedAtMs: createdAtMs,
   };
-  try {
-    await commitArtifacts(ctx, diskId, writes);
-    await ctx.directory.insert(skills).values(row);
-    return { ...row, user: disk.user };
-  } catch (error) {
-    ctx.after(deleteDisk(ctx, diskId, 'skill'));
-    throw error;
-  }
+  await ctx.directory.insert(skills).values(row);
+  return { ...row, user };
 };

@@ -1,8 +1,7 @@
 import type { Artifact } from '../../../db/directory.ts';
 import { parseArtifactPath } from '../artifacts/artifact-path.ts';
 import { commitArtifacts, quotaError, type ArtifactWrite } from '../artifacts/commit-artifacts.ts';
-import { sniffContentType } from '../artifacts/content-type.ts';
-import { stageBytes, unstage } from '../artifacts/stage-bytes.ts';
+import { FileStager } from '../artifacts/stage-files.ts';
 import { getDisk } from '../disks/get-disk.ts';
 import { ServiceError } from '../errors.ts';
 import { unpackTar, type TarEntry } from '../formats/tar.ts';
@@ -34,40 +33,42 @@ export const copyDirectoryFromSandbox = async (
   const { head, body } = await ctx.broker.readFile(sandboxRefOf(ctx, sandboxId), { kind: 'tar', path: source, user });
   const archive = new SandboxBytes(body, null);
   const tree = new StagedTree(ctx, path);
+  let writes: readonly ArtifactWrite[];
   try {
-    await tree.stage(archive);
+    writes = await tree.stage(archive);
   } catch (error) {
-    tree.discard();
-    await archive.giveUp();
+    await Promise.all([tree.discard(), archive.giveUp()]);
     const cut = archive.ended && error instanceof ServiceError && error.code === 'invalid_argument';
     throw await explained(ctx, sandboxId, error, cut || undefined);
   }
-  const artifacts = await commitArtifacts(ctx, diskId, tree.writes);
+  const artifacts = await commitArtifacts(ctx, diskId, writes);
   const directory = source.startsWith('/') ? source : head.entry.path;
   await note(ctx, sandboxId, directory.endsWith('/') ? directory : `${directory}/`);
   return { artifacts, skippedCount: tree.skippedCount };
 };
 
-/** Files of an archive, staged one after the other. */
+/** The files of an archive on their way to a directory. */
 class StagedTree {
   readonly #ctx: Context;
   readonly #directory: string;
+  readonly #stager: FileStager;
   readonly #seen = new Set<string>();
   #pathsLength = 0;
   #contentBytes = 0;
-  readonly writes: ArtifactWrite[] = [];
   skippedCount = 0;
 
   constructor(ctx: Context, directory: string) {
     this.#ctx = ctx;
     this.#directory = directory;
+    this.#stager = new FileStager(ctx);
   }
 
-  async stage(archive: AsyncIterable<Uint8Array>): Promise<void> {
+  async stage(archive: AsyncIterable<Uint8Array>): Promise<readonly ArtifactWrite[]> {
     for await (const entry of unpackTar(archive, bounds)) {
       if (entry.kind === 'file') await this.#add(entry);
       else if (entry.kind !== 'directory') this.skippedCount += 1;
     }
+    return this.#stager.staged();
   }
 
   async #add(entry: TarEntry): Promise<void> {
@@ -80,14 +81,10 @@ class StagedTree {
     if (this.#seen.size > filesCountMax || this.#pathsLength > pathsMax) throw tooManyFiles('The directory');
     this.#contentBytes += entry.sizeBytes;
     if (this.#contentBytes > this.#ctx.actor.tenant.maxStorageBytes) throw quotaError(this.#ctx);
-    const blob = await stageBytes(this.#ctx, entry.body, entry.sizeBytes);
-    this.writes.push({ ...place, blob, contentType: sniffContentType(blob.head, place.name) });
+    await this.#stager.add(place, entry.body, entry.sizeBytes);
   }
 
-  discard(): void {
-    unstage(
-      this.#ctx,
-      this.writes.map(({ blob }) => blob.blobId),
-    );
+  discard(): Promise<void> {
+    return this.#stager.discard();
   }
 }
