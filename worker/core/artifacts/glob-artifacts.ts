@@ -8,7 +8,7 @@ import { compileGlob, type Glob } from './glob.ts';
 import { listPaths, splitPath } from './list-paths.ts';
 
 /** What one request looks through. */
-export const scannedCount = 200_000;
+const scannedCount = 200_000;
 const scanMs = 10_000;
 /** Between two looks at the clock. */
 const uncheckedCount = 1000;
@@ -21,7 +21,7 @@ export interface GlobArtifacts {
 
 /**
  * The first `limit` artifacts whose full path fits the pattern, by path and name. Only what begins as the pattern does is looked at. Throws
- * not_found, invalid_argument (the pattern; or more to look at than scannedCount), deadline_exceeded.
+ * not_found, invalid_argument (the pattern; or more to look at than it may), deadline_exceeded.
  */
 export const globArtifacts = async (
   ctx: Context,

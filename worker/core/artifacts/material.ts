@@ -7,7 +7,7 @@ import { readMaterial, signMaterial } from './material-token.ts';
 /** How long a public URL may be good for. */
 export const materialMaxSeconds = 7 * 24 * 3600;
 
-export interface OpenedMaterial {
+interface OpenedMaterial {
   artifact: Artifact;
   tenantId: string;
   expiresAtMs: number;
