@@ -147,7 +147,7 @@ export const tenantStorage = sqliteTable('tenant_storage', {
   bytes: integer('bytes').notNull(),
 });
 
-/** Resumable uploads that are under way. */
+/** Resumable uploads: those under way, and for a day those that were completed. */
 export const uploads = sqliteTable(
   'uploads',
   {
@@ -167,6 +167,8 @@ export const uploads = sqliteTable(
     way: text('way').$type<'relayed' | 'direct'>().notNull(),
     createdAtMs: integer('created_at_ms').notNull(),
     expiresAtMs: integer('expires_at_ms').notNull(),
+    /** What it became. The row stays until it expires, so that a repeated complete has its answer; null: open. */
+    artifactId: text('artifact_id'),
   },
   (table) => [index('uploads_tenant').on(table.tenantId), index('uploads_expires').on(table.expiresAtMs)],
 );
@@ -179,8 +181,9 @@ export const uploadParts = sqliteTable(
       .references(() => uploads.id, { onDelete: 'cascade' }),
     part: integer('part').notNull(),
     tenantId: text('tenant_id').notNull(),
+    /** R2's; empty while it is being written. */
     etag: text('etag').notNull(),
-    /** SHA-256 of its bytes, hex. */
+    /** SHA-256 of its bytes, hex; while it is being written, which write has it. */
     digest: text('digest').notNull(),
     sizeBytes: integer('size_bytes').notNull(),
   },

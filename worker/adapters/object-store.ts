@@ -74,8 +74,12 @@ class R2Store implements ObjectStore {
 
   async completeMultipart(...[key, multipartId, parts]: Parameters<ObjectStore['completeMultipart']>) {
     const upload = this.#bucket.resumeMultipartUpload(key, multipartId);
-    const { size } = await upload.complete(parts.map(({ part, etag }) => ({ partNumber: part, etag })));
-    return { sizeBytes: size };
+    try {
+      const { size } = await upload.complete(parts.map(({ part, etag }) => ({ partNumber: part, etag })));
+      return { sizeBytes: size };
+    } catch (error) {
+      throw isUnfit(error) ? unfitParts(error) : away(error);
+    }
   }
 
   async abortMultipart(key: string, multipartId: string): Promise<void> {
@@ -102,6 +106,16 @@ class R2Store implements ObjectStore {
 
 /** R2's own word for it: 10024, «The specified multipart upload does not exist». */
 const isGone = (error: unknown): boolean => error instanceof Error && error.message.includes('(10024)');
+
+/** Parts that R2 does not put together: 10011 too small, 10025 not what it has, 10048 of unequal sizes. */
+const isUnfit = (error: unknown): boolean => error instanceof Error && /\((10011|10025|10048)\)/.test(error.message);
+
+const unfitParts = (cause: unknown): ServiceError =>
+  new ServiceError(
+    'conflict',
+    'The object store has other parts than these, or they are not all of one size: write them again.',
+    { cause },
+  );
 
 const storeBytes = async <T>(
   bytes: Uint8Array,

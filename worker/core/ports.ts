@@ -190,6 +190,7 @@ export interface ObjectStore {
     content: ByteInput,
     sizeBytes: number,
   ): Promise<Stored & { etag: string }>;
+  /** Rejects with conflict when the parts are not those that it has, or not of equal sizes. */
   completeMultipart(
     key: string,
     multipartId: string,

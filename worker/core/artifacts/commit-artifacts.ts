@@ -1,5 +1,5 @@
-import { and, eq, inArray, sql, type SQL } from 'drizzle-orm';
-import { artifacts, blobs, disks, tenantStorage, type Artifact } from '../../../db/directory.ts';
+import { and, eq, inArray, isNull, sql, type SQL } from 'drizzle-orm';
+import { artifacts, blobs, disks, tenantStorage, uploadParts, uploads, type Artifact } from '../../../db/directory.ts';
 import { getDisk } from '../disks/get-disk.ts';
 import { ServiceError } from '../errors.ts';
 import { newArtifactId, newEtag } from '../ids.ts';
@@ -20,6 +20,8 @@ export interface CommitOptions {
   metadata?: Record<string, unknown> | undefined;
   /** Of a single write. */
   precondition?: Precondition | undefined;
+  /** The open upload that the blob of a single write comes from. It is completed with the commit, and its parts no longer count. */
+  uploadId?: string | undefined;
 }
 
 export interface CommittedArtifact extends Artifact {
@@ -43,10 +45,9 @@ export const commitArtifacts = async (
 ): Promise<CommittedArtifact[]> => {
   const rows = await attempt(ctx, diskId, writes, options);
   const used = new Set(rows.map(({ blobId }) => blobId));
-  unstage(
-    ctx,
-    writes.map(({ blob }) => blob.blobId).filter((blobId) => !used.has(blobId)),
-  );
+  const unused = writes.map(({ blob }) => blob.blobId).filter((blobId) => !used.has(blobId));
+  // What an upload has put together stays its own until the upload ends: it may be completed again, or another request did just that.
+  if (rows.length > 0 || options.uploadId === undefined) unstage(ctx, unused);
   if (rows.length > 0 || writes.length === 0) return rows;
   await getDisk(ctx, diskId);
   const [first] = writes;
@@ -90,7 +91,7 @@ const commit = async (
   ctx: Context,
   diskId: string,
   writes: readonly ArtifactWrite[],
-  { metadata, precondition }: CommitOptions,
+  { metadata, precondition, uploadId }: CommitOptions,
 ): Promise<CommittedArtifact[]> => {
   const tenantId = ctx.actor.tenant.id;
   const nowMs = ctx.now();
@@ -116,12 +117,16 @@ const commit = async (
     group by old.blob_id) as let_go join ${blobs} as was on was.id = let_go.id
     where was.refs = let_go.refs and was.id not in (select ${live} from ${given} where ${live} is not null))`;
   const [first] = writes;
-  const allowed = first && precondition ? preconditionHolds(diskId, first, precondition) : sql`1`;
+  const allowed = and(
+    first && precondition ? preconditionHolds(diskId, first, precondition) : sql`1`,
+    uploadId === undefined ? sql`1` : sql`exists (select 1 from ${uploads} where ${isOpen(uploadId)})`,
+  );
+  const added = sql`${newBytes(given, field('digest'), field('blobId'), field('size'), live)} - ${freed} - ${partsBytes(uploadId)}`;
   const insertBlobs = ctx.directory
     .insert(blobs)
     .select(
       sql`select ${field('blobId')}, ${tenantId}, ${field('digest')}, ${field('size')}, 0, ${nowMs}, null from ${given}
-        where ${fitsQuota(ctx, sql`${newBytes(given, field('digest'), field('blobId'), field('size'), live)} - ${freed}`)}`,
+        where ${fitsQuota(ctx, added)}`,
     )
     .onConflictDoNothing();
   const upsertArtifacts = ctx.directory
@@ -152,10 +157,27 @@ const commit = async (
       sql`+${blobs.condemnedAtMs} is null`,
     ),
   );
-  const [, rows] = await ctx.directory.batch([insertBlobs, upsertArtifacts, dropUnused]);
+  const written = sql`(select made.id from ${artifacts} as made, ${given} where made.disk_id = ${diskId} and made.path = ${field('path')}
+    and made.name = ${field('name')} and made.etag = ${field('etag')})`;
+  const endUpload =
+    uploadId === undefined
+      ? []
+      : [
+          ctx.directory.update(uploads).set({ artifactId: written }).where(isOpen(uploadId)),
+          ctx.directory.delete(uploadParts).where(and(eq(uploadParts.uploadId, uploadId), sql`exists ${written}`)),
+        ];
+  const [, rows] = await ctx.directory.batch([insertBlobs, upsertArtifacts, dropUnused, ...endUpload]);
   const newIds = new Set(entries.map(({ id }) => id));
   return rows.map((row) => ({ ...row, created: newIds.has(row.id) }));
 };
+
+const isOpen = (uploadId: string): SQL | undefined => and(eq(uploads.id, uploadId), isNull(uploads.artifactId));
+
+/** They count until the commit, and the blob that they make up from then on: never both. */
+const partsBytes = (uploadId: string | undefined): SQL =>
+  uploadId === undefined
+    ? sql`0`
+    : sql`(select coalesce(sum(part.size_bytes), 0) from ${uploadParts} as part where part.upload_id = ${uploadId})`;
 
 /** What the writes would add to what the tenant stores: equal content counts once. */
 const newBytes = (given: SQL, digest: SQL, blobId: SQL, size: SQL, live: SQL): SQL =>

@@ -1,0 +1,1 @@
+ALTER TABLE `uploads` ADD `artifact_id` text;
