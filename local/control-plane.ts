@@ -8,6 +8,7 @@ import { bundleWorker, type WorkerBundle } from './bundle.ts';
 import type { Progress } from './command.ts';
 import { applyMigrations } from './migrations.ts';
 import { projectRoot } from './project.ts';
+import { S3_PATH, type S3Gate } from './s3-gate.ts';
 
 export interface ControlPlaneOptions {
   dataDir: string;
@@ -16,7 +17,17 @@ export interface ControlPlaneOptions {
   port: number;
   /** Vars and secrets; they outrank those of wrangler.toml. */
   vars: Record<string, string>;
+  s3: S3Access;
   progress: Progress;
+}
+
+/** The way of presigned URLs. */
+export interface S3Access {
+  gate: S3Gate;
+  /** How clients reach the gate. */
+  host: string;
+  accessKeyId: string;
+  secretAccessKey: string;
 }
 
 type WorkerOptions = ReturnType<typeof convertV4MiniflareOptions>;
@@ -42,13 +53,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const stop = async () => {
     const running = miniflare;
     miniflare = undefined;
+    options.s3.gate.forwardTo(undefined);
     await running?.dispose();
   };
   const start = async () => {
     if (miniflare) return;
     await migrate(describe([]), bundle, options.progress);
     miniflare = createMiniflare(describe(hosts));
-    await miniflare.ready;
+    options.s3.gate.forwardTo(await miniflare.ready);
   };
   try {
     await start();
@@ -94,6 +106,7 @@ function describeWorker(
   log: WriteStream,
 ): WorkerOptions {
   const { config, script } = bundle;
+  const { accessKeyId, secretAccessKey } = options.s3;
   const root = join(projectRoot, 'node_modules/.cache/glovebox');
   return convertV4MiniflareOptions({
     name: config.name,
@@ -101,14 +114,19 @@ function describeWorker(
     modules: [{ type: 'ESModule', path: join(root, 'index.js'), contents: script }],
     compatibilityDate: config.compatibilityDate,
     compatibilityFlags: config.compatibilityFlags,
-    bindings: { ...config.vars, ...options.vars },
+    bindings: { ...config.vars, ...s3Vars(config.r2Buckets, options.s3), ...options.vars },
     d1Databases: Object.fromEntries(config.d1Databases.map(({ binding, id }) => [binding, id])),
-    r2Buckets: Object.fromEntries(config.r2Buckets.map(({ binding, name }) => [binding, name])),
+    r2Buckets: Object.fromEntries(
+      config.r2Buckets.map(({ binding, name }) => [
+        binding,
+        { id: name, s3Credentials: { accessKeyId, secretAccessKey } },
+      ]),
+    ),
     durableObjects: Object.fromEntries(
       config.durableObjects.map(({ binding, className }) => [binding, { className, useSQLite: true }]),
     ),
     // Miniflare's own socket serves R2 objects without a key and believes any CF-Connecting-IP, so it gets a random
-    // loopback port that nobody is told of; clients reach the worker directly.
+    // loopback port that nobody is told of; clients reach the worker directly, and R2 through the S3 gate.
     host: '127.0.0.1',
     port: 0,
     unsafeDirectSockets: hosts.map((host) => ({ host, port: options.port })),
@@ -118,6 +136,17 @@ function describeWorker(
     log: new StreamLog(log),
     handleStructuredLogs: ({ level, message }) => writeLine(log, `${level} ${message}`),
   });
+}
+
+/** In production they are secrets of the deployment. */
+function s3Vars(buckets: WorkerBundle['config']['r2Buckets'], s3: S3Access): Record<string, string> {
+  const bucket = buckets.find(({ binding }) => binding === 'ARTIFACTS');
+  if (!bucket) throw new Error('wrangler.toml: the bucket ARTIFACTS is missing');
+  return {
+    R2_S3_URL: `http://${s3.host}:${s3.gate.port}${S3_PATH}/${bucket.name}`,
+    R2_S3_ACCESS_KEY_ID: s3.accessKeyId,
+    R2_S3_SECRET_ACCESS_KEY: s3.secretAccessKey,
+  };
 }
 
 function writeLine(log: WriteStream, line: string): void {

@@ -14,6 +14,7 @@ import { isLoopback } from './options.mjs';
 import { installPackages, type PackageName } from './packages.ts';
 import { checkRedis, findFreePort, startRedis, type RedisService } from './redis.ts';
 import { createRunner, type RunnerService } from './runner.ts';
+import { startS3Gate } from './s3-gate.ts';
 import { loadSecrets, type Secrets } from './secrets.ts';
 import { LOCAL_TENANT_NAME } from './tenant.ts';
 
@@ -105,6 +106,8 @@ async function bringUp(options: InstallationOptions, cleanups: Cleanup[], stop: 
   if (options.redisUrl === undefined) cleanups.push(() => redis.stop());
   proceed();
 
+  const gate = await startS3Gate(options.bind ?? '127.0.0.1');
+  cleanups.push(() => gate.stop());
   const controlPlane = await startControlPlane({
     dataDir,
     hosts: options.bind === undefined ? ['127.0.0.1', '::1'] : [options.bind],
@@ -119,6 +122,12 @@ async function bringUp(options: InstallationOptions, cleanups: Cleanup[], stop: 
       RUNNER_JOIN_TOKEN: secrets.runnerJoinToken,
       // Whose key the published one of Acontext's documents is: nobody's where other machines reach the API.
       ...(options.bind === undefined || isLoopback(options.bind) ? { LOCAL_TENANT_NAME } : {}),
+    },
+    s3: {
+      gate,
+      host: reachableHost(options.bind),
+      accessKeyId: secrets.s3AccessKeyId,
+      secretAccessKey: secrets.s3SecretAccessKey,
     },
     progress,
   });

@@ -10,6 +10,9 @@ export interface Secrets {
   adminApiKey: string;
   runnerJoinToken: string;
   redisPassword: string;
+  /** For presigned URLs of the local R2. */
+  s3AccessKeyId: string;
+  s3SecretAccessKey: string;
   /** The local tenant's key, once it was made (see tenant.ts). */
   apiKey?: string;
 }
@@ -23,15 +26,19 @@ export async function loadSecrets(dataDir: string): Promise<Secrets> {
     if (error.code === 'ENOENT') return undefined;
     throw error;
   });
-  if (content !== undefined) return JSON.parse(content) as Secrets;
-  const secrets: Secrets = {
+  const known = content === undefined ? {} : (JSON.parse(content) as Partial<Secrets>);
+  const made = {
     installationId: random(6),
     keyPepper: random(32),
     adminApiKey: random(32),
     runnerJoinToken: random(32),
     redisPassword: random(32),
+    s3AccessKeyId: random(16),
+    s3SecretAccessKey: random(32),
   };
-  await saveSecrets(dataDir, secrets);
+  const secrets: Secrets = { ...made, ...known };
+  // An older installation's file lacks what has come since.
+  if (Object.keys(made).some((name) => !(name in known))) await saveSecrets(dataDir, secrets);
   return secrets;
 }
 
