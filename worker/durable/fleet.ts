@@ -2,6 +2,7 @@ import { DurableObject } from 'cloudflare:workers';
 import { openCell, openDirectory } from '../../db/client.ts';
 import type { Heartbeat, HeartbeatAnswer } from '../../runner/protocol/node-report.ts';
 import { createBroker } from '../adapters/broker.ts';
+import { createObjectStore } from '../adapters/object-store.ts';
 import type { PlacementRequest } from '../core/ports.ts';
 import { DEADLINE_CHANGE_MS, judgeMissing, judgeReports, type RecordedSandbox } from '../core/reconcile.ts';
 import { TemplateCatalog } from '../core/templates/template-catalog.ts';
@@ -10,6 +11,7 @@ import { Admission } from './fleet/admission.ts';
 import { poolTargets } from './fleet/pool-targets.ts';
 import { Records } from './fleet/records.ts';
 import { Roster, type KnownRunner } from './fleet/roster.ts';
+import { StorageSweep } from './fleet/storage-sweep.ts';
 import { Sweep } from './fleet/sweep.ts';
 
 const SWEEP_MS = 5_000;
@@ -24,6 +26,7 @@ export class Fleet extends DurableObject<Env> {
   readonly #admission = new Admission();
   readonly #records: Records;
   readonly #sweep: Sweep;
+  readonly #storageSweep: StorageSweep;
   readonly #templates = new TemplateCatalog();
   readonly #startedAtMs = Date.now();
   readonly #turns = new Map<string, Promise<unknown>>();
@@ -40,6 +43,11 @@ export class Fleet extends DurableObject<Env> {
       startedAtMs: this.#startedAtMs,
       // A job that fails here is looked at again by a later sweep.
       after: (work) => ctx.waitUntil(work.catch(() => undefined)),
+    });
+    this.#storageSweep = new StorageSweep({
+      directory: openDirectory(env.DIRECTORY_DB),
+      objects: createObjectStore(env, settingsOf(env)),
+      storage: ctx.storage,
     });
   }
 
@@ -204,6 +212,8 @@ export class Fleet extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     // Set first: a sweep that fails must not be the last.
     await this.ctx.storage.setAlarm(Date.now() + SWEEP_MS);
+    // Beside the other, which is of more urgent things.
+    this.ctx.waitUntil(this.#storageSweep.run(Date.now()));
     await this.#wake();
     await this.#sweep.run(Date.now());
   }

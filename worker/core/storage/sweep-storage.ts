@@ -1,0 +1,113 @@
+import { and, asc, eq, isNotNull, isNull, lte, notExists, or, sql } from 'drizzle-orm';
+import { blobs, disks, orphans, uploads } from '../../../db/directory.ts';
+import { blobKey } from '../artifacts/blob-key.ts';
+import type { ObjectPage, Services } from '../ports.ts';
+import { endUpload } from '../uploads/end-upload.ts';
+
+type Stores = Pick<Services, 'directory' | 'objects'>;
+
+/** How far the list of the bucket has come: R2's cursor, and the last key before it. Null: it begins anew. */
+export interface ListPosition {
+  cursor: string;
+  afterKey: string;
+}
+
+export interface StorageSweep {
+  deletedBlobs: number;
+  endedUploads: number;
+  listedObjects: number;
+  newOrphans: number;
+  /** Objects that were orphans and are gone. */
+  goneOrphans: number;
+  next: ListPosition | null;
+}
+
+/** No reader of a condemned blob, and no write that is not on record yet, lasts this long. */
+const dayMs = 24 * 3600_000;
+const blobsPerRun = 500;
+const uploadsPerRun = 50;
+const objectsPerRun = 1000;
+
+/**
+ * Deletes what was let go a day ago, ends uploads that expired or lost their disk, and looks at one page of the bucket for objects that no row
+ * knows: those are recorded, and never deleted. Each step is safe beside itself elsewhere and when it is cut; what is left comes with the next run.
+ */
+export const sweepStorage = async (
+  stores: Stores,
+  nowMs: number,
+  position: ListPosition | null,
+): Promise<StorageSweep> => {
+  const deletedBlobs = await deleteCondemned(stores, nowMs);
+  const endedUploads = await endUploads(stores, nowMs);
+  const page = await stores.objects.list(position?.cursor, objectsPerRun);
+  const { newOrphans, goneOrphans } = await recordOrphans(stores, page, position?.afterKey ?? '', nowMs);
+  const last = page.objects.at(-1);
+  const next = page.cursor !== undefined && last ? { cursor: page.cursor, afterKey: last.key } : null;
+  return { deletedBlobs, endedUploads, listedObjects: page.objects.length, newOrphans, goneOrphans, next };
+};
+
+/** The bytes first: a row without bytes is nobody's any more, bytes without a row would be an orphan. */
+const deleteCondemned = async ({ directory, objects }: Stores, nowMs: number): Promise<number> => {
+  const condemned = and(isNotNull(blobs.condemnedAtMs), eq(blobs.refs, 0));
+  const old = await directory
+    .select({ id: blobs.id, tenantId: blobs.tenantId })
+    .from(blobs)
+    .where(and(condemned, lte(blobs.condemnedAtMs, nowMs - dayMs)))
+    .orderBy(asc(blobs.condemnedAtMs))
+    .limit(blobsPerRun);
+  if (old.length === 0) return 0;
+  await objects.delete(old.map(({ tenantId, id }) => blobKey(tenantId, id)));
+  const gone = await directory
+    .delete(blobs)
+    .where(
+      and(condemned, sql`${blobs.id} in (select value from json_each(${JSON.stringify(old.map(({ id }) => id))}))`),
+    )
+    .returning({ id: blobs.id });
+  return gone.length;
+};
+
+const endUploads = async (stores: Stores, nowMs: number): Promise<number> => {
+  const { directory } = stores;
+  const expired = lte(uploads.expiresAtMs, nowMs);
+  // The rows of completed ones; their bytes are blobs.
+  await directory.delete(uploads).where(and(isNotNull(uploads.artifactId), expired));
+  const withoutDisk = notExists(directory.select({ id: disks.id }).from(disks).where(eq(disks.id, uploads.diskId)));
+  const over = await directory
+    .select()
+    .from(uploads)
+    .where(and(isNull(uploads.artifactId), or(expired, withoutDisk)))
+    .limit(uploadsPerRun);
+  let ended = 0;
+  for (const upload of over) if (await endUpload(stores, upload)) ended += 1;
+  return ended;
+};
+
+/** `afterKey`: the last key of the page before. The bucket lists its keys in order, so what lay between and is not in the page is gone. */
+const recordOrphans = async (
+  { directory }: Stores,
+  page: ObjectPage,
+  afterKey: string,
+  nowMs: number,
+): Promise<{ newOrphans: number; goneOrphans: number }> => {
+  const old = page.objects.filter(({ uploadedAtMs }) => uploadedAtMs <= nowMs - dayMs);
+  const listed = sql`json_each(${JSON.stringify(old)}) as listed`;
+  const id = sql`substr(listed.value ->> 'key', -32)`;
+  const known = sql`exists (select 1 from ${blobs} as known where known.id = ${id} and listed.value ->> 'key' = 'blobs/' || known.tenant_id || '/' || known.id)
+    or exists (select 1 from ${uploads} as open where open.blob_id = ${id} and listed.value ->> 'key' = 'blobs/' || open.tenant_id || '/' || open.blob_id)`;
+  const unknown = sql`(select listed.value ->> 'key' from ${listed} where not (${known}))`;
+  const found = await directory
+    .insert(orphans)
+    .select(
+      sql`select listed.value ->> 'key', listed.value ->> 'sizeBytes', listed.value ->> 'uploadedAtMs', ${nowMs} from ${listed}
+        where not (${known})`,
+    )
+    .onConflictDoNothing()
+    .returning({ key: orphans.key });
+  const last = page.objects.at(-1);
+  const upTo = page.cursor !== undefined && last ? sql`${orphans.key} <= ${last.key}` : sql`1`;
+  const gone = await directory
+    .delete(orphans)
+    .where(sql`${orphans.key} > ${afterKey} and ${upTo} and ${orphans.key} not in ${unknown}`)
+    .returning({ key: orphans.key });
+  return { newOrphans: found.length, goneOrphans: gone.length };
+};
