@@ -3,6 +3,7 @@ import { artifactUrlRoutes } from '../contract/artifact-urls.ts';
 import { getArtifact } from '../core/artifacts/get-artifact.ts';
 import { createMaterial, openMaterial } from '../core/artifacts/material.ts';
 import { parseArtifactPath } from '../core/artifacts/artifact-path.ts';
+import { presignArtifact } from '../core/artifacts/presign-artifact.ts';
 import type { App, AppEnv } from './app-env.ts';
 import { answerArtifact } from './artifact-bytes.ts';
 import { adminContextOf, contextOf } from './context.ts';
@@ -14,8 +15,14 @@ const copyMaxSeconds = 60;
 export const registerMaterial = (app: App): void => {
   app.openapi(artifactUrlRoutes.create, async (c) => {
     const ctx = contextOf(c);
-    const { path, expiresInSeconds } = c.req.valid('json');
-    const artifact = await getArtifact(ctx, c.req.valid('param').diskId, parseArtifactPath(path));
+    const { diskId } = c.req.valid('param');
+    const { path, expiresInSeconds, direct } = c.req.valid('json');
+    const place = parseArtifactPath(path);
+    if (direct) {
+      const { url, expiresAtMs } = await presignArtifact(ctx, diskId, place, expiresInSeconds);
+      return c.json({ url, expiresAt: timestampOf(expiresAtMs) }, 200);
+    }
+    const artifact = await getArtifact(ctx, diskId, place);
     const { token, expiresAtMs } = await createMaterial(ctx, artifact, expiresInSeconds);
     return c.json({ url: `${ctx.publicUrl}/v1/material/${token}`, expiresAt: timestampOf(expiresAtMs) }, 200);
   });

@@ -22,6 +22,13 @@ moved. Deleting the artifact ends it. Nothing is stored for it, so it can be mad
             .min(1, 'expiresInSeconds is at least 1')
             .default(3600)
             .openapi({ description: 'More than 604800 (7 days) is cut to it.' }),
+          direct: z
+            .boolean()
+            .default(false)
+            .openapi({
+              description: `Straight to the object store (S3, presigned): what the artifact holds now. Removing the artifact ends it no sooner than a day later.
+501 where the deployment has no S3 credentials.`,
+            }),
         })
         .openapi('CreateArtifactUrlRequest'),
     ),
@@ -31,7 +38,7 @@ moved. Deleting the artifact ends it. Nothing is stored for it, so it can be mad
       description: 'The URL.',
       ...jsonContent(z.object({ url: z.url(), expiresAt: timestamp }).openapi('ArtifactUrl')),
     },
-    ...errorResponses([404, 413]),
+    ...errorResponses([404, 413, 501]),
   },
 });
 

@@ -49,6 +49,7 @@ const meanings = {
   416: 'The range lies outside of the file.',
   422: 'The Idempotency-Key was used with another body.',
   429: 'Too many requests, or the tenant is at its limit. Retry-After says when to try again.',
+  501: 'This deployment is not set up for it.',
   502: 'The runner was lost, or the answer was cut.',
   503: 'Nothing was done; Retry-After says when to try again.',
   504: 'The deadline passed.',

@@ -2,6 +2,7 @@ import type { RouteConfig } from '@hono/zod-openapi';
 import { artifactTransferRoutes } from './artifact-transfers.ts';
 import { artifactContentRoutes } from './artifact-contents.ts';
 import { artifactSearchRoutes } from './artifact-search.ts';
+import { artifactUploadRoutes } from './artifact-uploads.ts';
 import { artifactUrlRoutes } from './artifact-urls.ts';
 import { artifactRoutes } from './artifacts.ts';
 import { commandRoutes } from './commands.ts';
@@ -12,6 +13,7 @@ import { fileRoutes } from './files.ts';
 import { healthRoutes } from './health.ts';
 import { keyRoutes } from './keys.ts';
 import { observationRoutes } from './observation.ts';
+import { orphanRoutes } from './orphans.ts';
 import { processRoutes } from './processes.ts';
 import { sandboxRoutes } from './sandboxes.ts';
 import { skillRoutes } from './skills.ts';
@@ -34,11 +36,13 @@ export const routeTable: readonly RouteConfig[] = [
   ...Object.values(artifactSearchRoutes),
   ...Object.values(artifactUrlRoutes),
   ...Object.values(artifactTransferRoutes),
+  ...Object.values(artifactUploadRoutes),
   ...Object.values(skillRoutes),
   ...userRoutes,
   ...templateRoutes,
   ...keyRoutes,
   ...tenantRoutes,
+  ...orphanRoutes,
   ...Object.values(healthRoutes),
   ...Object.values(documentationRoutes),
 ];
