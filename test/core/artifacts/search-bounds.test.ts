@@ -16,6 +16,7 @@ let most: number;
 let reading: number;
 let client: AbortController;
 let ctx: Context;
+let database: SqliteD1['database'];
 
 const read = async (key: string): Promise<StoredObject> => {
   reads.push(key);
@@ -28,7 +29,7 @@ const read = async (key: string): Promise<StoredObject> => {
 
 beforeEach(() => {
   const d1 = new SqliteD1('directory');
-  const { database } = d1;
+  ({ database } = d1);
   database.exec(`
     insert into tenants (id, name, created_at_ms, max_sandboxes, max_cpus, max_memory_mib, max_ttl_seconds, requests_per_second)
       values ('own', 'own', 0, 1, 1, 1, 1, 1);
@@ -101,6 +102,23 @@ test('a grep that takes too long answers what it has, and says that there is mor
 test('a failure of the store is the answer’s, not a text that has no match', async () => {
   ctx.objects.get = (key) => (key.endsWith('07') ? Promise.reject(new Error('the store is away')) : read(key));
   await expect(grep('/texts/')).rejects.toThrow('the store is away');
+});
+
+test('a glob that takes too long is refused, and lets others have their turn meanwhile', async () => {
+  const slow = `**/${'*a'.repeat(400)}x`;
+  for (let index = 0; index < 100; index += 1) {
+    database.exec(`insert into artifacts (id, disk_id, path, name, blob_id, size_bytes, content_type, metadata, etag, created_at_ms, updated_at_ms)
+      values ('long${index}', '${diskId}', '/long/', '${'a'.repeat(900)}${index}', 'same', 6, 'text/plain', '{}', 'etag', 0, 0)`);
+  }
+  let turns = 0;
+  const others = setInterval(() => (turns += 1), 1);
+  expect(await globArtifacts(ctx, diskId, slow, { flavour: 'native', limit: 10 })).toEqual([]);
+  clearInterval(others);
+  expect(turns).toBeGreaterThan(5);
+  ctx.now = () => (clock.nowMs += 6000);
+  await expect(globArtifacts(ctx, diskId, slow, { flavour: 'native', limit: 10 })).rejects.toMatchObject({
+    code: 'deadline_exceeded',
+  });
 });
 
 test('a search for nobody ends', async () => {

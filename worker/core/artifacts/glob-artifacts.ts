@@ -10,8 +10,8 @@ import { listPaths, splitPath } from './list-paths.ts';
 /** What one request looks through. */
 const scannedCount = 200_000;
 const scanMs = 10_000;
-/** Between two looks at the clock. */
-const uncheckedCount = 1000;
+/** Pattern × path, in characters: 50 ms of the worst pattern there is. Then the clock is looked at, and others of the isolate have their turn. */
+const unbrokenSteps = 5e6;
 
 export interface GlobArtifacts {
   flavour: 'native' | 'acontext';
@@ -29,24 +29,35 @@ export const globArtifacts = async (
   pattern: string,
   { flavour, limit }: GlobArtifacts,
 ): Promise<Artifact[]> => {
-  const places = await findPlaces(ctx, diskId, compileGlob(pattern, { flavour }), limit);
+  const glob = compileGlob(pattern, { flavour });
+  const stepsOf = (fullPath: string): number => pattern.length * fullPath.length;
+  const places = await findPlaces(ctx, listPaths(ctx, diskId, glob.literalPrefix), { glob, stepsOf, limit });
   if (places.length > 0) return artifactsAt(ctx, diskId, places);
   await getDisk(ctx, diskId);
   return [];
 };
 
-const findPlaces = async (ctx: Context, diskId: string, glob: Glob, limit: number): Promise<ArtifactPlace[]> => {
+const findPlaces = async (
+  ctx: Context,
+  pages: AsyncIterable<string[]>,
+  { glob, stepsOf, limit }: { glob: Glob; stepsOf: (fullPath: string) => number; limit: number },
+): Promise<ArtifactPlace[]> => {
   const untilMs = ctx.now() + scanMs;
   const places: ArtifactPlace[] = [];
   let seen = 0;
-  for await (const page of listPaths(ctx, diskId, glob.literalPrefix)) {
+  let steps = 0;
+  for await (const page of pages) {
+    ctx.signal.throwIfAborted();
     for (const fullPath of page) {
       if (seen >= scannedCount) throw tooMany();
-      if (seen % uncheckedCount === 0) {
+      if (steps > unbrokenSteps) {
+        await new Promise((resolve) => setTimeout(resolve));
         ctx.signal.throwIfAborted();
         if (ctx.now() > untilMs) throw tooLong();
+        steps = 0;
       }
       seen += 1;
+      steps += stepsOf(fullPath);
       if (!glob.matches(fullPath)) continue;
       places.push(splitPath(fullPath));
       if (places.length === limit) return places;
