@@ -6,6 +6,7 @@ import { openZip, zipBounds } from '../../worker/core/formats/zip-read.ts';
 import { rawZip, type RawEntry } from '../core/formats/support/raw-zip.ts';
 import { errorOf, TestSandbox } from '../exec/calls.ts';
 import { createTenant, installation, type TestTenant } from '../installation.ts';
+import { waitFor } from '../wait-for.ts';
 import { manifest, zipOf } from './skill-zip.ts';
 
 interface Skill {
@@ -255,7 +256,7 @@ describe('mounting', () => {
   });
 });
 
-test('a skill that has grown past what a zip takes is not packed', async () => {
+test('a skill that has grown past what a zip takes is shown and mounted, but not packed', async () => {
   const skill = await create(await zipOf({ 'SKILL.md': manifest('grown') }));
   for (let count = 0; count < 200; count += 1) {
     const path = `/v1/disks/${skill.diskId}/artifacts/content?path=/more/${count}`;
@@ -265,6 +266,26 @@ test('a skill that has grown past what a zip takes is not packed', async () => {
     status: 413,
     code: 'payload_too_large',
   });
+  expect((await tenant.json<Skill>(`/v1/skills/${skill.id}`)).files).toHaveLength(201);
+  const { id: sandboxId } = await tenant.createSandbox({});
+  await tenant.json(`/v1/skills/${skill.id}/mount`, { method: 'POST', json: { sandboxId } });
+  const sandbox = new TestSandbox(tenant, sandboxId);
+  expect(await sandbox.output('ls /skills/grown/more | wc -l && cat /skills/grown/more/199')).toBe('200\n199');
+});
+
+test('a mount that fails leaves no directory', async () => {
+  const skill = await create(await zipOf({ 'SKILL.md': manifest('failing'), blob: randomBytes(8_000_000) }));
+  const { id: sandboxId } = await tenant.createSandbox({});
+  const sandbox = new TestSandbox(tenant, sandboxId);
+  // Small, and fails as a disk at its quota does.
+  await sandbox.output('rm -rf /skills && ln -s /dev/shm /skills && head -c 60000000 /dev/zero > /dev/shm/rest', {
+    user: 'root',
+  });
+  const mount = () => tenant.api(`/v1/skills/${skill.id}/mount`, { method: 'POST', json: { sandboxId } });
+  expect(await errorOf(await mount())).toMatchObject({ status: 507, code: 'insufficient_storage' });
+  await waitFor('the directory to go', async () => (await sandbox.output('ls /dev/shm')) === 'rest\n', 5_000);
+  await sandbox.output('rm /dev/shm/rest', { user: 'root' });
+  expect((await mount()).status).toBe(200);
 });
 
 /** Of a zip whose length is told and of which nothing is sent: the answer doesn't wait for it. */

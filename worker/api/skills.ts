@@ -28,11 +28,7 @@ const viewSkill = (skill: Skill) => ({
 
 const viewWithFiles = async (ctx: Context, skill: Skill) => ({
   ...viewSkill(skill),
-  files: (await listSkillFiles(ctx, skill)).map(({ path, artifact: { contentType, sizeBytes } }) => ({
-    path,
-    contentType,
-    sizeBytes,
-  })),
+  files: await listSkillFiles(ctx, skill),
 });
 
 export const registerSkills = (app: App): void => {

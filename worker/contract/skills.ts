@@ -58,7 +58,9 @@ const skillFields = {
 };
 const skillView = z.object(skillFields).openapi('Skill');
 const skillFile = z.object({ path: z.string(), contentType: z.string(), sizeBytes: z.int().min(0) });
-const skillWithFiles = z.object({ ...skillFields, files: z.array(skillFile) }).openapi('SkillWithFiles');
+const skillWithFiles = z
+  .object({ ...skillFields, files: z.array(skillFile).openapi({ description: 'By path, the first 1,000.' }) })
+  .openapi('SkillWithFiles');
 
 const createSkillRoute = createRoute({
   method: 'post',

@@ -5,11 +5,18 @@ import { getArtifact } from '../artifacts/get-artifact.ts';
 import { ServiceError } from '../errors.ts';
 import { isUuidHex } from '../ids.ts';
 import type { Context } from '../ports.ts';
-import { artifactsBelow, treeOf, type TreeFile } from '../transfers/copy-directory-to-sandbox.ts';
+import { findBelow } from '../transfers/copy-directory-to-sandbox.ts';
 
 /** A skill, and the identifier of the user it belongs to (null: none). */
 export interface OwnedSkill extends Skill {
   user: string | null;
+}
+
+export interface SkillFile {
+  /** Relative. */
+  path: string;
+  contentType: string;
+  sizeBytes: number;
 }
 
 export const ownedSkill = { ...getTableColumns(skills), user: users.identifier };
@@ -32,9 +39,18 @@ export const getSkill = async (ctx: Context, skillId: string): Promise<OwnedSkil
   return skill;
 };
 
-/** A skill's files, by path. They are artifacts of its disk, and may be changed there. */
-export const listSkillFiles = async (ctx: Context, skill: Pick<Skill, 'diskId'>): Promise<TreeFile[]> =>
-  treeOf(await artifactsBelow(ctx, skill.diskId, '/'), '/');
+/** Shown of a skill: a zip brings fewer, but its files are artifacts of its disk, where more can be added. */
+const filesCountMax = 1_000;
+
+/** A skill's files, by path. */
+export const listSkillFiles = async (ctx: Context, { diskId }: Pick<Skill, 'diskId'>): Promise<SkillFile[]> => {
+  const found = await findBelow(ctx, diskId, '/', filesCountMax);
+  return found.map(({ path, name, contentType, sizeBytes }) => ({
+    path: `${path}${name}`.slice(1),
+    contentType,
+    sizeBytes,
+  }));
+};
 
 /** `path` is relative, as in the skill's list of files. Throws not_found. */
 export const getSkillFile = async (ctx: Context, skillId: string, path: string): Promise<Artifact> => {

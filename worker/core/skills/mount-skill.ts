@@ -1,8 +1,8 @@
 import { ServiceError } from '../errors.ts';
 import type { Context, SandboxRef } from '../ports.ts';
-import { writeTree } from '../transfers/copy-directory-to-sandbox.ts';
+import { treeBelow, writeTree } from '../transfers/copy-directory-to-sandbox.ts';
 import { sandboxRefOf } from '../transfers/sandbox-bytes.ts';
-import { getSkill, listSkillFiles } from './get-skill.ts';
+import { getSkill } from './get-skill.ts';
 
 export interface MountedSkill {
   name: string;
@@ -20,7 +20,7 @@ const user = 'root';
 export const mountSkill = async (ctx: Context, skillId: string, sandboxId: string): Promise<MountedSkill> => {
   const skill = await getSkill(ctx, skillId);
   const dirPath = `/skills/${skill.name}`;
-  const files = await listSkillFiles(ctx, skill);
+  const files = await treeBelow(ctx, skill.diskId, '/');
   const mounted = { name: skill.name, description: skill.description, dirPath };
   if (files.length === 0) return mounted;
   const ref = sandboxRefOf(ctx, sandboxId);

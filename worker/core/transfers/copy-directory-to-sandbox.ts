@@ -29,7 +29,7 @@ export const copyDirectoryToSandbox = async (
   target: SandboxTarget,
 ): Promise<CopiedToSandbox> => {
   await getDisk(ctx, diskId);
-  const files = treeOf(await artifactsBelow(ctx, diskId, path), path);
+  const files = await treeBelow(ctx, diskId, path);
   if (files.length === 0) throw new ServiceError('not_found', `There is nothing below ${path} on this disk.`);
   return writeTree(ctx, files, target);
 };
@@ -57,20 +57,27 @@ export async function* bodyOf(ctx: Context, artifact: Artifact): AsyncGenerator<
   if (artifact.sizeBytes > 0) yield* chunksOf(await readArtifact(ctx, ctx.actor.tenant.id, artifact));
 }
 
-/** In the order of their paths. */
-export const artifactsBelow = async (ctx: Context, diskId: string, path: string): Promise<Artifact[]> => {
-  const found = await ctx.directory
-    .select()
-    .from(artifacts)
-    .where(inDirectory(diskId, path))
-    .orderBy(asc(artifacts.path), asc(artifacts.name))
-    .limit(filesCountMax + 1);
+/** What a directory is as files of a file system. Throws payload_too_large past filesCountMax, conflict. */
+export const treeBelow = async (ctx: Context, diskId: string, path: string): Promise<TreeFile[]> =>
+  treeOf(await artifactsBelow(ctx, diskId, path), path);
+
+const artifactsBelow = async (ctx: Context, diskId: string, path: string): Promise<Artifact[]> => {
+  const found = await findBelow(ctx, diskId, path, filesCountMax + 1);
   if (found.length > filesCountMax) throw tooManyFiles(`The directory ${path}`);
   return found;
 };
 
+/** The first `limit` artifacts in '/dir/' and below it, in the order of their paths. */
+export const findBelow = (ctx: Context, diskId: string, path: string, limit: number): Promise<Artifact[]> =>
+  ctx.directory
+    .select()
+    .from(artifacts)
+    .where(inDirectory(diskId, path))
+    .orderBy(asc(artifacts.path), asc(artifacts.name))
+    .limit(limit);
+
 /** A disk's empty segments ('/a//b') are none in a file system, and there a name is a file's or a directory's. */
-export const treeOf = (found: readonly Artifact[], directory: string): TreeFile[] => {
+const treeOf = (found: readonly Artifact[], directory: string): TreeFile[] => {
   const files = found.map((artifact) => ({
     path: `${artifact.path}${artifact.name}`
       .slice(directory.length)

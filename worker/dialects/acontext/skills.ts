@@ -36,7 +36,7 @@ const viewSkill = (skill: Skill) => ({
 
 const viewWithIndex = async (ctx: Context, skill: Skill) => ({
   ...viewSkill(skill),
-  file_index: (await listSkillFiles(ctx, skill)).map(({ path, artifact }) => ({ path, mime: artifact.contentType })),
+  file_index: (await listSkillFiles(ctx, skill)).map(({ path, contentType }) => ({ path, mime: contentType })),
 });
 
 const create = async (c: Handled): Promise<Response> => {
