@@ -333,6 +333,27 @@ describe('storage', () => {
     expect(sha256(await bytesOf(await two.api('/content?path=/d')))).toBe(sha256(bytes));
   });
 
+  test('of content that is written and removed at once is never lost, nor counted when it is gone', async () => {
+    const own = await createTenant();
+    const shared = await createOwnDisk(own);
+    const contents = ['same', 'other'].map((text) => text.repeat(100_000));
+    const place = (worker: number) => `/race/${worker}`;
+    const workers = Array.from({ length: 6 }, async (_, worker) => {
+      for (let round = 0; round < 8; round += 1) {
+        const text = contents[(worker + round) % 2] ?? '';
+        await shared.put(place(worker), text);
+        const response = await shared.api(contentPath(place(worker)));
+        expect([response.status, (await response.text()) === text]).toEqual([200, true]);
+        if (round % 3 === 0) await shared.remove(place(worker));
+      }
+    });
+    await Promise.all(workers);
+    const lengths = contents.map(({ length }) => length);
+    expect(await stored(own)).toBe(lengths.reduce((sum, length) => sum + length, 0));
+    await own.api(`/v1/disks/${shared.id}`, { method: 'DELETE' });
+    expect(await stored(own)).toBe(0);
+  });
+
   test('over the limit is refused before the body and after it, and changes nothing; deleting makes room', async () => {
     const own = await createTenant({ maxStorageBytes: 1000 });
     const limited = await createOwnDisk(own);
