@@ -57,11 +57,9 @@ const fileEntry = z
   .object({
     type: z.literal('file'),
     at: timestamp,
-    path: z
-      .string()
-      .openapi({
-        description: 'Of what was copied from the sandbox to a disk: a file, or a directory, with a slash at its end.',
-      }),
+    path: z.string().openapi({
+      description: 'Of what was copied from the sandbox to a disk: a file, or a directory, with a slash at its end.',
+    }),
   })
   .openapi('FileLogEntry');
 
