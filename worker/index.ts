@@ -15,8 +15,8 @@ export { Broker } from './durable/broker/broker.ts';
 export { Fleet } from './durable/fleet.ts';
 export { Transfer } from './durable/transfer.ts';
 
-/** Of an isolate's 128 MB, what uploads of unknown length may hold together. */
-const UPLOAD_MEMORY_BYTES = 48 * 1024 * 1024;
+/** Of an isolate's 128 MB, what bodies that are held in memory may take together: uploads of unknown length, contents that are searched or parsed. */
+const BODY_MEMORY_BYTES = 48 * 1024 * 1024;
 
 const log: Log = (entry) => {
   // oxlint-disable-next-line no-console -- the runtime's log is the console
@@ -44,7 +44,7 @@ const surfacesOf = (env: Env): Surfaces => {
       keyring: new Keyring(settings.KEY_PEPPER),
       templates: new TemplateCatalog(),
       objects: createObjectStore(env, settings),
-      uploadMemory: new MemoryBudget(UPLOAD_MEMORY_BYTES),
+      bodyMemory: new MemoryBudget(BODY_MEMORY_BYTES),
       signer: new Signer(settings.KEY_PEPPER),
       cellId: settings.CELL,
       publicUrl: settings.PUBLIC_URL.replace(/\/+$/, ''),

@@ -29,7 +29,7 @@ export interface Services {
   keyring: Keyring;
   templates: TemplateCatalog;
   objects: ObjectStore;
-  uploadMemory: MemoryBudget;
+  bodyMemory: MemoryBudget;
   signer: Signer;
   /** This deployment's cell, two hex digits: byte 0 of each new sandbox id. */
   cellId: string;

@@ -58,7 +58,7 @@ beforeEach(() => {
     directory: openDirectory(d1 as unknown as Parameters<typeof openDirectory>[0]),
     actor: { tenant: { id: 'own' } },
     objects: { get: read },
-    uploadMemory: new MemoryBudget(48 * 1024 * 1024),
+    bodyMemory: new MemoryBudget(48 * 1024 * 1024),
     signal: client.signal,
     now: () => clock.nowMs,
   };

@@ -86,7 +86,7 @@ export const scriptedCell = (script: Script = {}) => {
     keyring: new Keyring('pepper'),
     templates: new TemplateCatalog(),
     objects: memoryStore().store,
-    uploadMemory: new MemoryBudget(48 * 1024 * 1024),
+    bodyMemory: new MemoryBudget(48 * 1024 * 1024),
     signer: new Signer('pepper'),
     publicUrl: 'http://localhost:8029',
     cellId: '00',

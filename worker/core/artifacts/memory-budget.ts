@@ -64,7 +64,7 @@ export class MemoryBudget {
 const tooBusy = (): ServiceError =>
   new ServiceError(
     'unavailable',
-    'Too many uploads without a length are under way. Send a Content-Length, or try again.',
+    'Too much is held in memory for other requests at the moment. Try again; an upload with a Content-Length needs none.',
     {
       retryAfterSeconds: 2,
     },

@@ -32,7 +32,7 @@ export const stageBytes = async (
 ): Promise<StagedBlob> => {
   const blobId = newBlobId();
   if (contentBytes === null)
-    return ctx.uploadMemory.hold(partBytes, () => stageUnknown(ctx, blobId, content, maxBytes));
+    return ctx.bodyMemory.hold(partBytes, () => stageUnknown(ctx, blobId, content, maxBytes));
   if (contentBytes > maxBytes) throw tooLarge(maxBytes);
   const { digest, head } = await ctx.objects.put(blobKey(ctx.actor.tenant.id, blobId), content, contentBytes);
   return { blobId, digest: `sha256:${digest}`, sizeBytes: contentBytes, head };

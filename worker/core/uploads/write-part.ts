@@ -40,7 +40,7 @@ export const writePart = async (
   }
   const { part, content, contentBytes } = input;
   if (contentBytes !== null) return storePart(ctx, upload, part, content, contentBytes);
-  return ctx.uploadMemory.hold(uploadLimits.untoldPartBytes, async () => {
+  return ctx.bodyMemory.hold(uploadLimits.untoldPartBytes, async () => {
     const bytes = await collect(content);
     return storePart(ctx, upload, part, bytes, bytes.byteLength);
   });
