@@ -29,6 +29,9 @@ export interface TestControlPlane {
   /** The bare response of a call whose answer or argument is bytes. */
   raw(method: string, args: unknown[], init?: RequestInit & { duplex?: 'half' }): Promise<Response>;
   sql(statement: string, ...values: unknown[]): Promise<Record<string, unknown>[]>;
+  /** The same in the directory. */
+  directorySql(statement: string, ...values: unknown[]): Promise<Record<string, unknown>[]>;
+  bucket: Awaited<ReturnType<Miniflare['getR2Bucket']>>;
   stop(): Promise<void>;
 }
 
@@ -48,7 +51,17 @@ export async function startTestControlPlane(redisUrl: string): Promise<TestContr
   const miniflare = new Miniflare(describe(folder, script, redisUrl));
   const cell = await miniflare.getD1Database('CELL_DB');
   await applyMigrations(cell, join(projectRoot, 'db/migrations/cell'));
-  await applyMigrations(await miniflare.getD1Database('DIRECTORY_DB'), join(projectRoot, 'db/migrations/directory'));
+  const directory = await miniflare.getD1Database('DIRECTORY_DB');
+  await applyMigrations(directory, join(projectRoot, 'db/migrations/directory'));
+  const sqlOf =
+    (database: typeof cell): TestControlPlane['sql'] =>
+    async (statement, ...values) =>
+      (
+        await database
+          .prepare(statement)
+          .bind(...values)
+          .all()
+      ).results;
   const url = (await miniflare.unsafeGetDirectURL()).origin;
   const header = (port: string, method: string, args: unknown[]) => ({
     'x-call': JSON.stringify({ port, method, args }),
@@ -71,13 +84,9 @@ export async function startTestControlPlane(redisUrl: string): Promise<TestContr
         ...init,
         headers: { ...header('broker', method, args), ...(init?.headers as Record<string, string>) },
       }),
-    sql: async (statement, ...values) =>
-      (
-        await cell
-          .prepare(statement)
-          .bind(...values)
-          .all()
-      ).results,
+    sql: sqlOf(cell),
+    directorySql: sqlOf(directory),
+    bucket: await miniflare.getR2Bucket('ARTIFACTS'),
     stop: async () => {
       await miniflare.dispose();
       await rm(folder, { recursive: true, force: true });

@@ -104,7 +104,7 @@ const recordOrphans = async (
     .onConflictDoNothing()
     .returning({ key: orphans.key });
   const last = page.objects.at(-1);
-  const upTo = page.cursor !== undefined && last ? sql`${orphans.key} <= ${last.key}` : sql`1`;
+  const upTo = page.cursor === undefined ? sql`1` : sql`${orphans.key} <= ${last?.key ?? ''}`;
   const gone = await directory
     .delete(orphans)
     .where(sql`${orphans.key} > ${afterKey} and ${upTo} and ${orphans.key} not in ${unknown}`)
