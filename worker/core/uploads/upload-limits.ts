@@ -1,8 +1,5 @@
-/** R2 takes parts from 5 MiB on, the last one excepted. */
+/** Of uploads; how large parts may be and how many, the contract says. */
 export const uploadLimits = {
-  partBytesMin: 5 * 1024 * 1024,
-  partBytesMax: 64 * 1024 * 1024,
-  parts: 10_000,
   /** Of a tenant, at once. */
   open: 100,
   lifetimeMs: 24 * 3600_000,
