@@ -75,6 +75,8 @@ describe('an artifact written', () => {
     [8 * mebibyte, 64 * 1024],
     [8 * mebibyte + 1, 64 * 1024],
     [20 * mebibyte, 100_000],
+    // Read in steps of 32 MiB.
+    [65 * mebibyte + 1, 500_000],
   ])('without a length, %i bytes in pieces of %i, comes back the same', async (size, pieceBytes) => {
     const bytes = randomBytes(size);
     expect(await (await inPieces(disk, '/chunked', bytes, pieceBytes)).json()).toMatchObject({ sizeBytes: size });

@@ -1,8 +1,17 @@
-import { chunksOf, type ByteInput } from '../core/formats/byte-source.ts';
+import { chunksOf, streamOf, type ByteInput } from '../core/formats/byte-source.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { ObjectPage, ObjectStore, PresignRequest, Stored, StoredObject } from '../core/ports.ts';
 import type { Env, Settings } from '../env.ts';
 import { presigner } from './presigner.ts';
+
+/**
+ * How much of an object that was stored in parts is asked for at once. The local R2 sends such an object whatever its reader takes: a download
+ * of 1 GiB made workerd grow by 1.1 GiB (3.5 GB were seen), in steps by 0.2 GiB.
+ */
+const stepBytes = 32 * 1024 * 1024;
+
+/** Such an object's etag ends with the number of its parts. */
+const isInParts = ({ etag }: R2Object): boolean => /-\d+$/.test(etag);
 
 /** What telling a content's type takes. */
 const headBytes = 4100;
@@ -41,9 +50,22 @@ class R2Store implements ObjectStore {
   async get(key: string, range?: { offset: number; length: number }): Promise<StoredObject | undefined> {
     try {
       const object = await this.#bucket.get(key, range === undefined ? {} : { range });
-      return object === null ? undefined : { sizeBytes: object.size, body: object.body };
+      if (object === null) return undefined;
+      const { offset, length } = range ?? { offset: 0, length: object.size };
+      if (length <= stepBytes || !isInParts(object)) return { sizeBytes: object.size, body: object.body };
+      await object.body.cancel();
+      return { sizeBytes: object.size, body: streamOf(this.#steps(key, offset, length)) };
     } catch (error) {
       throw away(error);
+    }
+  }
+
+  async *#steps(key: string, offset: number, length: number): AsyncGenerator<Uint8Array, void> {
+    const end = offset + length;
+    for (let at = offset; at < end; at += stepBytes) {
+      const step = await this.#bucket.get(key, { range: { offset: at, length: Math.min(stepBytes, end - at) } });
+      if (step === null) throw new Error(`the object ${key} went away while it was read`);
+      yield* chunksOf(step.body);
     }
   }
 
