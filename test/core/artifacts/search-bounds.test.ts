@@ -60,6 +60,7 @@ beforeEach(() => {
     objects: { get: read },
     bodyMemory: new MemoryBudget(48 * 1024 * 1024),
     signal: client.signal,
+    after: () => undefined,
     now: () => clock.nowMs,
   };
   ctx = world as unknown as Context;

@@ -121,7 +121,7 @@ const findOnce = (search: Search, text: Text): Promise<GrepLine[] | undefined> =
 };
 
 const findLines = ({ ctx, grep, withLines }: Search, text: Text): Promise<GrepLine[] | undefined> =>
-  ctx.bodyMemory.hold(text.sizeBytes * heldPerByte, async () => {
+  ctx.bodyMemory.hold(ctx, text.sizeBytes * heldPerByte, async () => {
     const content = await decode(await readArtifact(ctx, ctx.actor.tenant.id, text), text.contentType);
     if (!withLines) return grep.test(content) ? [] : undefined;
     const lines = grep.lines(content, linesCount, lineChars);

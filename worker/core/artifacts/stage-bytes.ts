@@ -32,7 +32,7 @@ export const stageBytes = async (
 ): Promise<StagedBlob> => {
   const blobId = newBlobId();
   if (contentBytes === null)
-    return ctx.bodyMemory.hold(partBytes, () => stageUnknown(ctx, blobId, content, maxBytes));
+    return ctx.bodyMemory.hold(ctx, partBytes, (touch) => stageUnknown(ctx, blobId, touched(content, touch), maxBytes));
   if (contentBytes > maxBytes) throw tooLarge(maxBytes);
   const { digest, head } = await ctx.objects.put(blobKey(ctx.actor.tenant.id, blobId), content, contentBytes);
   return { blobId, digest: `sha256:${digest}`, sizeBytes: contentBytes, head };
@@ -48,6 +48,13 @@ const tooLarge = (maxBytes: number): ServiceError =>
     'payload_too_large',
     `This takes at most ${maxBytes} bytes at once${maxBytes === objectMaxBytes ? '; larger files go up in parts' : ''}.`,
   );
+
+async function* touched(content: ByteInput, touch: () => void): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunksOf(content)) {
+    touch();
+    yield chunk;
+  }
+}
 
 const stageUnknown = async (
   ctx: Context,

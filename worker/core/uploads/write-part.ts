@@ -40,8 +40,8 @@ export const writePart = async (
   }
   const { part, content, contentBytes } = input;
   if (contentBytes !== null) return storePart(ctx, upload, part, content, contentBytes);
-  return ctx.bodyMemory.hold(uploadLimits.untoldPartBytes, async () => {
-    const bytes = await collect(content);
+  return ctx.bodyMemory.hold(ctx, uploadLimits.untoldPartBytes, async (touch) => {
+    const bytes = await collect(content, touch);
     return storePart(ctx, upload, part, bytes, bytes.byteLength);
   });
 };
@@ -125,10 +125,11 @@ const forget = async (ctx: Context, upload: Upload, part: number, writeId: strin
 
 const partOf = (upload: Upload, part: number) => and(eq(uploadParts.uploadId, upload.id), eq(uploadParts.part, part));
 
-const collect = async (content: ByteInput): Promise<Uint8Array> => {
+const collect = async (content: ByteInput, touch: () => void): Promise<Uint8Array> => {
   const buffer = new Uint8Array(uploadLimits.untoldPartBytes);
   let filled = 0;
   for await (const chunk of chunksOf(content)) {
+    touch();
     if (filled + chunk.byteLength > buffer.byteLength) {
       throw new ServiceError(
         'payload_too_large',

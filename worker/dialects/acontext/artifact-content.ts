@@ -14,7 +14,7 @@ type ParsedContent = NonNullable<ReturnType<typeof readContent>>;
 export const readParsedContent = async (ctx: Context, artifact: Artifact): Promise<ParsedContent | undefined> => {
   const kind = contentKindOf(artifact.name, artifact.contentType);
   if (kind === undefined || artifact.sizeBytes > contentMaxBytes) return undefined;
-  return ctx.bodyMemory.hold(artifact.sizeBytes * heldPerByte, async () => {
+  return ctx.bodyMemory.hold(ctx, artifact.sizeBytes * heldPerByte, async () => {
     const body = await readArtifact(ctx, ctx.actor.tenant.id, artifact);
     return readContent(kind, new Uint8Array(await new Response(body).arrayBuffer()));
   });
