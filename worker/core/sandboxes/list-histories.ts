@@ -1,10 +1,11 @@
 import { asc, sql, type SQL } from 'drizzle-orm';
 import { execHistory, generatedFiles, type GeneratedFile, type Sandbox } from '../../../db/cell.ts';
 import type { ExecRecord } from '../../../runner/protocol/node-report.ts';
+import { cursorAfter } from '../keyset.ts';
 import type { Context } from '../ports.ts';
 import { publicStates } from '../sandbox-state.ts';
 import { awaitReports } from './await-reports.ts';
-import { cursorOf, listSandboxes, type ListSandboxes } from './list-sandboxes.ts';
+import { listSandboxes, type ListSandboxes } from './list-sandboxes.ts';
 
 /** Of all histories of a page together, and of one sandbox's execs: what a Worker can hold and render at once. */
 const pageBytes = 8 * 1024 * 1024;
@@ -36,7 +37,7 @@ export const listHistories = async (
       execs: execs.get(sandbox.id) ?? [],
       files: files.get(sandbox.id) ?? [],
     })),
-    nextCursor: cut ? cursorOf(last) : page.nextCursor,
+    nextCursor: cut ? cursorAfter(last) : page.nextCursor,
   };
 };
 

@@ -1,8 +1,8 @@
-import { and, desc, eq, lt, or } from 'drizzle-orm';
+import { eq } from 'drizzle-orm';
 import { tenants, type Tenant } from '../../../db/directory.ts';
-import { decodeCursor, encodeCursor } from '../cursor.ts';
 import { ServiceError } from '../errors.ts';
 import { newTenantId } from '../ids.ts';
+import { keyset, pageOf, type PageOf } from '../keyset.ts';
 import { insertKey, type CreateKey, type CreatedKey } from '../keys/create-key.ts';
 import type { AdminContext } from '../ports.ts';
 
@@ -54,23 +54,17 @@ const tenantNotFound = (tenantId: string) =>
 /** Newest first. */
 export const listTenants = async (
   ctx: AdminContext,
-  page: { cursor: string | undefined; limit: number },
+  input: Omit<PageOf, 'order'>,
 ): Promise<{ tenants: Tenant[]; nextCursor: string | null }> => {
+  const { after, orderBy, limit } = keyset(tenants, { ...input, order: 'desc' });
   const rows = await ctx.directory
     .select()
     .from(tenants)
-    .where(page.cursor === undefined ? undefined : after(page.cursor))
-    .orderBy(desc(tenants.createdAtMs), desc(tenants.id))
-    .limit(page.limit + 1);
-  const shown = rows.slice(0, page.limit);
-  const last = shown.at(-1);
-  const more = rows.length > page.limit && last !== undefined;
-  return { tenants: shown, nextCursor: more ? encodeCursor([last.createdAtMs, last.id]) : null };
-};
-
-const after = (cursor: string) => {
-  const [createdAtMs, id] = decodeCursor(cursor, ['number', 'string']);
-  return or(lt(tenants.createdAtMs, createdAtMs), and(eq(tenants.createdAtMs, createdAtMs), lt(tenants.id, id)));
+    .where(after)
+    .orderBy(...orderBy)
+    .limit(limit);
+  const { page, nextCursor } = pageOf(rows, input.limit);
+  return { tenants: page, nextCursor };
 };
 
 /** Suspension refuses the tenant's keys, at once in this isolate; its sandboxes run to their ends. */
