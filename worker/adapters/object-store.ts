@@ -189,7 +189,10 @@ const pass = async (
       if (seenBytes + chunk.byteLength > sizeBytes) throw notAsLong();
       if (seenBytes < headBytes) head.set(chunk.subarray(0, headBytes - seenBytes), seenBytes);
       seenBytes += chunk.byteLength;
-      await Promise.all([writer.write(chunk), hasher.write(chunk)]);
+      await Promise.all([writer.write(chunk), hasher.write(chunk)]).catch((cause: unknown) => {
+        // The store has given up on it; what the content itself says comes from the iteration.
+        throw away(cause);
+      });
     }
     if (seenBytes < sizeBytes) throw notAsLong();
   } catch (error) {

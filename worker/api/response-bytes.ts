@@ -23,7 +23,7 @@ const bufferedMaxBytes = 256 * 1024;
  * known length the answer has a Content-Length, and a body that ends early fails instead of looking whole.
  */
 export const answerBytes = async (
-  ctx: Pick<AdminContext, 'after'>,
+  ctx: Pick<AdminContext, 'after' | 'log'>,
   body: ReadableStream<Uint8Array>,
   contentBytes: number | undefined,
   status: 200 | 206,
@@ -39,7 +39,8 @@ export const answerBytes = async (
     );
   }
   const { readable, writable } = new FixedLengthStream(contentBytes);
-  // A failure, the client's going away among them, ends both ends by itself; it is worth a line in the log and nothing else.
-  ctx.after(body.pipeTo(writable));
+  // A failure, the client's going away most of the time, ends both ends by itself; it is worth a line in the log and nothing else.
+  const passed = body.pipeTo(writable).catch((error: unknown) => ctx.log('warn', 'a download was cut', error));
+  ctx.after(passed);
   return new Response(readable, { status, headers });
 };
