@@ -2,7 +2,10 @@ import { ServiceError } from './errors.ts';
 
 /** A cursor is opaque to callers: base64url of a JSON array of numbers and strings. */
 export const encodeCursor = (position: readonly (string | number)[]): string =>
-  btoa(inAscii(JSON.stringify(position))).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+  btoa(inAscii(JSON.stringify(position)))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replaceAll('=', '');
 
 /** btoa takes no other characters; in JSON each can be written so. */
 const inAscii = (json: string): string =>
