@@ -175,3 +175,16 @@ test('the bucket is listed page by page, and each page forgets what is gone from
   expect(await sweep(laterMs, again.next)).toMatchObject({ newOrphans: 2, goneOrphans: 1, next: null });
   expect(column('select key from orphans order by key')).toEqual(['k1', 'k2', 'k3', 'k5', 'k6']);
 });
+
+test('the disk of a skill whose making was broken off goes a day later; skills’ and other disks stay', async () => {
+  const nowMs = Date.now();
+  const { column, sweep, sql } = open();
+  const disk = (id: string, purpose: string, createdAtMs: number) =>
+    sql.prepare(`insert into disks values (?, ?, null, ?, '', '{}', ?, 0)`).run(id, tenant, purpose, createdAtMs);
+  disk('broken-off', 'skill', nowMs - dayMs);
+  disk('being-made', 'skill', nowMs - dayMs + 1);
+  disk('of-a-skill', 'skill', nowMs - dayMs);
+  sql.prepare(`insert into skills values ('skill', ?, null, 'of-a-skill', 'name', 'text', null, 0, 0)`).run(tenant);
+  expect(await sweep(nowMs)).toMatchObject({ deletedDisks: 1 });
+  expect(column('select id from disks order by id')).toEqual(['being-made', 'disk', 'of-a-skill']);
+});

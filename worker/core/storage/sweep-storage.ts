@@ -1,5 +1,5 @@
 import { and, asc, eq, isNotNull, isNull, lte, notExists, or, sql } from 'drizzle-orm';
-import { blobs, disks, orphans, uploads } from '../../../db/directory.ts';
+import { blobs, disks, orphans, skills, uploads } from '../../../db/directory.ts';
 import { blobKey } from '../artifacts/blob-key.ts';
 import type { ObjectPage, Services } from '../ports.ts';
 import { endUpload } from '../uploads/end-upload.ts';
@@ -15,6 +15,8 @@ export interface ListPosition {
 export interface StorageSweep {
   deletedBlobs: number;
   endedUploads: number;
+  /** Of skills whose making was broken off. */
+  deletedDisks: number;
   listedObjects: number;
   newOrphans: number;
   /** Objects that were orphans and are gone. */
@@ -29,7 +31,7 @@ const uploadsPerRun = 50;
 const objectsPerRun = 1000;
 
 /**
- * Deletes what was let go a day ago, ends uploads that expired or lost their disk, and looks at one page of the bucket for objects that no row
+ * Deletes what was let go a day ago, ends uploads that expired or lost their disk, deletes the disks of unfinished skills, and looks at one page of the bucket for objects that no row
  * knows: those are recorded, and never deleted. Each step is safe beside itself elsewhere and when it is cut; what is left comes with the next run.
  */
 export const sweepStorage = async (
@@ -39,11 +41,20 @@ export const sweepStorage = async (
 ): Promise<StorageSweep> => {
   const deletedBlobs = await deleteCondemned(stores, nowMs);
   const endedUploads = await endUploads(stores, nowMs);
+  const deletedDisks = position === null ? await deleteUnfinishedSkills(stores, nowMs) : 0;
   const page = await stores.objects.list(position?.cursor, objectsPerRun);
   const { newOrphans, goneOrphans } = await recordOrphans(stores, page, position?.afterKey ?? '', nowMs);
   const last = page.objects.at(-1);
   const next = page.cursor !== undefined && last ? { cursor: page.cursor, afterKey: last.key } : null;
-  return { deletedBlobs, endedUploads, listedObjects: page.objects.length, newOrphans, goneOrphans, next };
+  return {
+    deletedBlobs,
+    endedUploads,
+    deletedDisks,
+    listedObjects: page.objects.length,
+    newOrphans,
+    goneOrphans,
+    next,
+  };
 };
 
 /** The bytes first: a row without bytes is nobody's any more, bytes without a row would be an orphan. */
@@ -80,6 +91,16 @@ const endUploads = async (stores: Stores, nowMs: number): Promise<number> => {
   let ended = 0;
   for (const upload of over) if (await endUpload(stores, upload)) ended += 1;
   return ended;
+};
+
+/** A skill's disk is made before the skill. A search of all disks, so it comes once in each round through the bucket. */
+const deleteUnfinishedSkills = async ({ directory }: Stores, nowMs: number): Promise<number> => {
+  const withoutSkill = notExists(directory.select({ id: skills.id }).from(skills).where(eq(skills.diskId, disks.id)));
+  const deleted = await directory
+    .delete(disks)
+    .where(and(eq(disks.purpose, 'skill'), lte(disks.createdAtMs, nowMs - dayMs), withoutSkill))
+    .returning({ id: disks.id });
+  return deleted.length;
 };
 
 /** `afterKey`: the last key of the page before. The bucket lists its keys in order, so what lay between and is not in the page is gone. */
