@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createAcontext, failure, failureOf, type Acontext } from './client.ts';
+import { formOf } from './form.ts';
 
 interface Disk {
   id: string;
@@ -30,6 +31,22 @@ test('a disk is made without a body, and with a user, who is made with it', asyn
   expect(one.user_id).toMatch(uuid);
   expect(two.user_id).toBe(one.user_id);
   expect((await make('')).user_id).toBeNull();
+});
+
+test('a user may come in a form of either kind as well; a body of another kind is 400', async () => {
+  const { user_id: user } = await make('form user');
+  const { body, type } = formOf([{ name: 'user', value: 'form user' }]);
+  const urlencoded = { body: 'user=form+user', type: 'application/x-www-form-urlencoded' };
+  for (const form of [{ body, type }, urlencoded]) {
+    const answer = await acontext.send('POST', '/disk', form);
+    expect([answer.status, answer.body.data]).toEqual([201, expect.objectContaining({ user_id: user })]);
+  }
+  const large = { ...urlencoded, body: `user=${'x'.repeat(1024 * 1024)}` };
+  expect(failureOf(await acontext.send('POST', '/disk', large))).toEqual(failure(413, /form/));
+  const long = { ...urlencoded, body: `user=${'x'.repeat(1025)}` };
+  expect(failureOf(await acontext.send('POST', '/disk', long))).toEqual(failure(400, /parameter error/));
+  const text = { body: 'user=x', type: 'text/plain' };
+  expect(failureOf(await acontext.send('POST', '/disk', text))).toEqual(failure(400, /Content-Type/));
 });
 
 test('lists go both ways, page by page, and by user', async () => {
@@ -82,6 +99,7 @@ describe('users', () => {
     const everybody = await acontext.data<Page<{ id: string; identifier: string }>>(200, 'GET', '/user/ls');
     expect(everybody.items.map(({ identifier }) => identifier)).toContain(name);
     expect(everybody.has_more).toBe(false);
+    expect(await acontext.data(200, 'GET', '/user/ls?limit=0')).toEqual(everybody);
     const first = await acontext.data<Page<unknown>>(200, 'GET', '/user/ls?limit=1&time_desc=true');
     expect(first).toMatchObject({ items: [{ id: expect.stringMatching(uuid) as string }], has_more: true });
     expect(failureOf(await acontext.send('GET', '/user/ls?limit=201'))).toEqual(failure(400, /./));

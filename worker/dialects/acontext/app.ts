@@ -4,6 +4,7 @@ import { boundedJsonBody } from '../../middleware/json-body.ts';
 import { acontextKey } from './authenticate.ts';
 import { renderFailure } from './envelope.ts';
 import { acontextPath } from './path.ts';
+import { isForm } from './read-form.ts';
 import { acontextRoutes } from './route-table.ts';
 import type { AcontextRoute } from './route.ts';
 import { refuseUnserved } from './unserved.ts';
@@ -16,6 +17,10 @@ export const createAcontextApp = (localTenantName: string | null, jsonBodyMaxByt
     const pattern = path.replaceAll(/\{(.+?)\}/g, ':$1');
     if (body === 'json' || body === 'optional-json') {
       app.on(method, pattern, boundedJsonBody(body === 'json', jsonBodyMaxBytes));
+    }
+    if (body === 'json-or-form') {
+      const bounded = boundedJsonBody(false, jsonBodyMaxBytes);
+      app.on(method, pattern, (c, next) => (isForm(c) ? next() : bounded(c, next)));
     }
     app.on(method, pattern, handler);
   };

@@ -7,7 +7,7 @@ import { listDisks } from '../../core/disks/list-disks.ts';
 import { succeed } from './envelope.ts';
 import { pathId, toUuid } from './ids.ts';
 import { viewPage } from './page-view.ts';
-import { pageQuery, readJson, readQuery } from './read-input.ts';
+import { pageQuery, readJsonOrForm, readQuery } from './read-input.ts';
 import type { AcontextRoute, Handled } from './route.ts';
 
 type Disk = Awaited<ReturnType<typeof createDisk>>;
@@ -28,7 +28,7 @@ const viewDisk = (disk: Disk) => ({
 });
 
 const create = async (c: Handled): Promise<Response> => {
-  const { user } = await readJson(c, z.object({ user: userField }));
+  const { user } = await readJsonOrForm(c, z.object({ user: userField }));
   return succeed(c, 201, viewDisk(await createDisk(contextOf(c), { name: '', metadata: {}, user })));
 };
 
@@ -45,7 +45,7 @@ const remove = async (c: Handled): Promise<Response> => {
 };
 
 export const diskRoutes: readonly AcontextRoute[] = [
-  { method: 'POST', path: '/disk', body: 'optional-json', handler: create },
+  { method: 'POST', path: '/disk', body: 'json-or-form', handler: create },
   { method: 'GET', path: '/disk', body: 'none', handler: list },
   { method: 'DELETE', path: '/disk/{disk_id}', body: 'none', handler: remove },
 ];

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ServiceError } from '../../core/errors.ts';
+import { isForm, readForm } from './read-form.ts';
 import type { Handled } from './route.ts';
 
 /** Of a route whose body is `json` or `optional-json` (where an absent body reads as {}). Unknown fields are left out, as Acontext does. */
@@ -7,6 +8,10 @@ export const readJson = async <T>(c: Handled, schema: z.ZodType<T>): Promise<T> 
   const text = await c.req.text();
   return parsed(schema, text === '' ? {} : jsonOf(text));
 };
+
+/** Of a route whose body is `json-or-form`. */
+export const readJsonOrForm = async <T>(c: Handled, schema: z.ZodType<T>): Promise<T> =>
+  isForm(c) ? parsed(schema, await readForm(c)) : readJson(c, schema);
 
 /** A field that is given twice counts once, by its first value. */
 export const readQuery = <T>(c: Handled, schema: z.ZodType<T>): T => parsed(schema, c.req.query());

@@ -10,9 +10,9 @@ export interface AcontextRoute {
   path: string;
   /**
    * `none`: the handler does not look at the body. `json`, `optional-json`: bounded (jsonBodyMaxBytes) and said to be JSON; read it with
-   * readJson. `stream`: the handler reads, and bounds, it itself.
+   * readJson; `json-or-form`: the same as the latter, or a form, with readJsonOrForm. `stream`: the handler reads, and bounds, it itself.
    */
-  body: 'none' | 'json' | 'optional-json' | 'stream';
+  body: 'none' | 'json' | 'optional-json' | 'json-or-form' | 'stream';
   /** Answered without a key. */
   open?: true;
   handler: (c: Handled) => Response | Promise<Response>;
