@@ -15,20 +15,25 @@ export interface SandboxSource {
   diskId: string;
 }
 
+interface CopiedFile extends SandboxSource, ArtifactPlace {
+  /** The artifact's new metadata. Undefined: one that is overwritten keeps its own. */
+  metadata?: Record<string, unknown> | undefined;
+}
+
 /**
- * Copies a sandbox's file to a disk, over an artifact that is there, which keeps its metadata: whole or not at all. Throws what reading a
- * file throws, what putArtifact throws, transfer_failed or sandbox_ended when the bytes were cut; nothing has changed then.
+ * Copies a sandbox's file to a disk, over an artifact that is there: whole or not at all. Throws what reading a file throws, what
+ * putArtifact throws, transfer_failed or sandbox_ended when the bytes were cut; nothing has changed then.
  */
 export const copyFromSandbox = async (
   ctx: Context,
-  { sandboxId, source, user, diskId, path, name }: SandboxSource & ArtifactPlace,
+  { sandboxId, source, user, diskId, metadata, path, name }: CopiedFile,
 ): Promise<Artifact> => {
   await getDisk(ctx, diskId);
   const { head, body } = await ctx.broker.readFile(sandboxRefOf(ctx, sandboxId), { kind: 'file', path: source, user });
   const contentBytes = head.contentBytes ?? 0;
   const content = new SandboxBytes(body, contentBytes);
   try {
-    const artifact = await putArtifact(ctx, diskId, { path, name, content, contentBytes });
+    const artifact = await putArtifact(ctx, diskId, { path, name, content, contentBytes, metadata });
     await note(ctx, sandboxId, absolute(source, head.entry.path));
     return artifact;
   } catch (error) {

@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import { contextOf } from '../../api/context.ts';
+import { joinArtifactPath } from '../../core/artifacts/artifact-path.ts';
 import { getArtifact } from '../../core/artifacts/get-artifact.ts';
 import { getDisk } from '../../core/disks/get-disk.ts';
 import { ServiceError, type ErrorCode } from '../../core/errors.ts';
+import { lasting } from '../../core/lasting.ts';
 import { copyFromSandbox } from '../../core/transfers/copy-from-sandbox.ts';
 import { copyToSandbox } from '../../core/transfers/copy-to-sandbox.ts';
-import { directoryPath, uploadPlace } from './artifact-paths.ts';
+import { directoryPath } from './artifact-paths.ts';
 import { viewArtifact } from './artifact-view.ts';
 import { succeed } from './envelope.ts';
 import { fromUuid, pathId } from './ids.ts';
@@ -23,6 +25,7 @@ const inDirectory = (directory: string, name: string): string => `${directory.re
 
 /** Faults of the place in the sandbox, which Acontext answers with success: false. */
 const failures: readonly ErrorCode[] = [
+  'file_not_found',
   'file_permission_denied',
   'not_a_file',
   'not_a_directory',
@@ -37,7 +40,7 @@ const downloadToSandbox = async (c: Handled): Promise<Response> => {
   const ctx = contextOf(c);
   const body = await readJson(c, downloadBody);
   const sandboxId = fromUuid(body.sandbox_id, 'sandbox_id');
-  const artifact = await getArtifact(ctx, pathId(c, 'disk_id'), uploadPlace(body.file_path, body.filename));
+  const artifact = await getArtifact(ctx, pathId(c, 'disk_id'), joinArtifactPath(body.file_path, body.filename));
   const destination = inDirectory(body.sandbox_path, body.filename);
   try {
     await inSandbox(() => copyToSandbox(ctx, artifact, { sandboxId, destination, user }));
@@ -55,9 +58,12 @@ const uploadFromSandbox = async (c: Handled): Promise<Response> => {
   const body = await readJson(c, uploadBody);
   const sandboxId = fromUuid(body.sandbox_id, 'sandbox_id');
   const { id: diskId } = await getDisk(ctx, pathId(c, 'disk_id'));
-  const place = uploadPlace(body.file_path, body.sandbox_filename);
+  const place = joinArtifactPath(body.file_path, body.sandbox_filename);
   const source = inDirectory(body.sandbox_path, body.sandbox_filename);
-  const artifact = await inSandbox(() => copyFromSandbox(ctx, { sandboxId, source, user, diskId, ...place }));
+  // As an upsert does, it leaves nothing of the metadata that was there.
+  const metadata = {};
+  const copy = { sandboxId, source, user, diskId, metadata, ...place };
+  const artifact = await inSandbox(() => lasting(ctx, copyFromSandbox(ctx, copy)));
   return succeed(c, 201, viewArtifact(artifact));
 };
 
