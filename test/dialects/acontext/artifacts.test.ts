@@ -84,8 +84,21 @@ test('a public URL ends with its time, and a time that is none is refused', asyn
   const { public_url: url = '' } = await get('/a.txt', { expire: '1' });
   expect((await fetch(url)).status).toBe(200);
   await waitFor('the URL to expire', async () => (await fetch(url)).status === 404, 5_000, 100);
-  const path = `/disk/${disk}/artifact?${query({ file_path: '/a.txt', expire: '0' })}`;
-  expect(failureOf(await acontext.send('GET', path))).toEqual(failure(400, /./));
+  for (const expire of ['0', '-1', 'x', '1.5']) {
+    const path = `/disk/${disk}/artifact?${query({ file_path: '/a.txt', expire })}`;
+    expect(failureOf(await acontext.send('GET', path))).toEqual(failure(400, /./));
+  }
+});
+
+test.each([
+  ['an hour by default', {}, 3600],
+  ['as asked', { expire: '60' }, 60],
+  ['7 days where more is asked', { expire: '99999999' }, 7 * 24 * 3600],
+])('a public URL is good for %s', async (_, flags: Record<string, string>, seconds) => {
+  await put('a.txt', 'a');
+  const { public_url: url = '' } = await get('/a.txt', flags);
+  const expiresAtSeconds = Number.parseInt(url.slice(-40, -32), 16);
+  expect(Math.abs(expiresAtSeconds - Date.now() / 1000 - seconds)).toBeLessThan(5);
 });
 
 test('the type is told from name and content, whatever the part says', async () => {
@@ -173,6 +186,8 @@ test('ls tells a directory’s files by name and the names of those below; an em
   expect(await ls('/none/')).toEqual({ artifacts: [], directories: [] });
   const bad = await acontext.send('GET', `/disk/${disk}/artifact/ls?${query({ path: '/docs' })}`);
   expect(failureOf(bad)).toEqual(failure(400, /both ends of the path must be '\/'/));
+  const out = await acontext.send('GET', `/disk/${disk}/artifact/ls?${query({ path: '/docs/../' })}`);
+  expect(failureOf(out)).toEqual(failure(400, /\.\./));
 });
 
 test('the raw bytes are served with their type', async () => {
@@ -183,6 +198,17 @@ test('the raw bytes are served with their type', async () => {
   });
   expect(response.headers.get('content-type')).toBe('application/octet-stream');
   expect(Buffer.compare(Buffer.from(await response.arrayBuffer()), Buffer.from(bytes))).toBe(0);
+});
+
+test('text of up to 16 MiB is told in a get; of more there are its properties and its URL', async () => {
+  const native = `/v1/disks/${disk.replaceAll('-', '')}/artifacts/content?path=`;
+  const largest = 'x'.repeat(16 * 1024 * 1024);
+  await acontext.tenant.api(`${native}/largest.txt`, { method: 'PUT', body: largest });
+  await acontext.tenant.api(`${native}/larger.txt`, { method: 'PUT', body: `${largest}x` });
+  expect((await get('/largest.txt', { with_content: 'true' })).content?.raw.length).toBe(largest.length);
+  const { artifact, content, public_url: url } = await get('/larger.txt', { with_content: 'true' });
+  expect([infoOf(artifact).size, content]).toEqual([largest.length + 1, undefined]);
+  expect((await (await fetch(url ?? '')).text()).length).toBe(largest.length + 1);
 });
 
 describe('a form', () => {

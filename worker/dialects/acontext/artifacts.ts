@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { contextOf } from '../../api/context.ts';
 import { contentHeaders } from '../../api/response-bytes.ts';
+import { parseDirectoryPath } from '../../core/artifacts/artifact-path.ts';
 import { changeArtifact } from '../../core/artifacts/change-artifact.ts';
 import { getArtifact } from '../../core/artifacts/get-artifact.ts';
 import { listDirectory } from '../../core/artifacts/list-directory.ts';
@@ -9,6 +10,7 @@ import { readArtifact } from '../../core/artifacts/read-artifact.ts';
 import { removeArtifact } from '../../core/artifacts/remove-artifacts.ts';
 import { getDisk } from '../../core/disks/get-disk.ts';
 import { ServiceError } from '../../core/errors.ts';
+import { lasting } from '../../core/lasting.ts';
 import type { Context } from '../../core/ports.ts';
 import { readParsedContent } from './artifact-content.ts';
 import { filePath } from './artifact-paths.ts';
@@ -27,7 +29,7 @@ const listedCount = 10_000;
 const upsert = async (c: Handled): Promise<Response> => {
   const ctx = contextOf(c);
   const { id: diskId } = await getDisk(ctx, pathId(c, 'disk_id'));
-  return succeed(c, 201, viewArtifact(await putForm(c, ctx, diskId)));
+  return succeed(c, 201, viewArtifact(await lasting(ctx, putForm(c, ctx, diskId))));
 };
 
 const fileQuery = z.object({ file_path: filePath });
@@ -77,8 +79,10 @@ const list = async (c: Handled): Promise<Response> => {
   if (!path.startsWith('/') || !path.endsWith('/')) {
     throw new ServiceError('invalid_argument', "both ends of the path must be '/'");
   }
+  const directory = parseDirectoryPath(path);
   const page = { cursor: undefined, limit: listedCount };
-  const { artifacts, directories, nextCursor } = await listDirectory(contextOf(c), pathId(c, 'disk_id'), path, page);
+  const listed = await listDirectory(contextOf(c), pathId(c, 'disk_id'), directory, page);
+  const { artifacts, directories, nextCursor } = listed;
   if (nextCursor !== null) {
     throw new ServiceError(
       'payload_too_large',
