@@ -6,6 +6,7 @@ import { essenceOf } from '../core/artifacts/content-type.ts';
 import { getArtifact } from '../core/artifacts/get-artifact.ts';
 import { putArtifact } from '../core/artifacts/put-artifact.ts';
 import { ServiceError } from '../core/errors.ts';
+import { lasting } from '../core/lasting.ts';
 import type { App } from './app-env.ts';
 import { answerArtifact } from './artifact-bytes.ts';
 import { etagOf, viewArtifact } from './artifact-view.ts';
@@ -25,13 +26,15 @@ export const registerArtifactContents = (app: App): void => {
 
   app.openapi(artifactContentRoutes.write, async (c) => {
     const headers = c.req.valid('header');
-    const artifact = await putArtifact(contextOf(c), c.req.valid('param').diskId, {
+    const ctx = contextOf(c);
+    const written = putArtifact(ctx, c.req.valid('param').diskId, {
       ...parseArtifactPath(c.req.valid('query').path),
       ...contentOf(c),
       contentType: toldType(c.req.header('content-type')),
       metadata: metadataOf(headers['x-metadata']),
       precondition: preconditionOf(headers),
     });
+    const artifact = await lasting(ctx, written);
     c.header('etag', etagOf(artifact));
     return artifact.created ? c.json(viewArtifact(artifact), 201) : c.json(viewArtifact(artifact), 200);
   });

@@ -4,6 +4,7 @@ import { getArtifact } from '../core/artifacts/get-artifact.ts';
 import { copyDirectoryFromSandbox } from '../core/transfers/copy-directory-from-sandbox.ts';
 import { copyDirectoryToSandbox } from '../core/transfers/copy-directory-to-sandbox.ts';
 import { copyFromSandbox } from '../core/transfers/copy-from-sandbox.ts';
+import { lasting } from '../core/lasting.ts';
 import { copyToSandbox } from '../core/transfers/copy-to-sandbox.ts';
 import type { App } from './app-env.ts';
 import { contextOf } from './context.ts';
@@ -26,11 +27,11 @@ export const registerArtifactTransfers = (app: App): void => {
     const source = { ...from, diskId: c.req.valid('param').diskId };
     if (path.endsWith('/')) {
       const directory = { ...source, path: parseDirectoryPath(path) };
-      const { artifacts, skippedCount } = await copyDirectoryFromSandbox(ctx, directory);
+      const { artifacts, skippedCount } = await lasting(ctx, copyDirectoryFromSandbox(ctx, directory));
       const contentBytes = artifacts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
       return c.json({ filesCount: artifacts.length, contentBytes, skippedCount }, 200);
     }
-    const artifact = await copyFromSandbox(ctx, { ...source, ...parseArtifactPath(path) });
+    const artifact = await lasting(ctx, copyFromSandbox(ctx, { ...source, ...parseArtifactPath(path) }));
     return c.json({ filesCount: 1, contentBytes: artifact.sizeBytes, skippedCount: 0 }, 200);
   });
 };

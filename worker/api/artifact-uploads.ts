@@ -6,6 +6,7 @@ import { createUpload } from '../core/uploads/create-upload.ts';
 import { createUploadUrls } from '../core/uploads/create-upload-urls.ts';
 import { getUpload, type UploadState } from '../core/uploads/get-upload.ts';
 import { writePart, type WrittenPart } from '../core/uploads/write-part.ts';
+import { lasting } from '../core/lasting.ts';
 import type { App } from './app-env.ts';
 import { viewArtifact } from './artifact-view.ts';
 import { contextOf } from './context.ts';
@@ -43,7 +44,8 @@ export const registerArtifactUploads = (app: App): void => {
     const { diskId, uploadId, part } = c.req.valid('param');
     const { body, contentBytes } = bodyOf(c);
     const input = { part, content: body ?? new Uint8Array(), contentBytes };
-    return c.json(viewPart(await writePart(contextOf(c), diskId, uploadId, input)), 200);
+    const ctx = contextOf(c);
+    return c.json(viewPart(await lasting(ctx, writePart(ctx, diskId, uploadId, input))), 200);
   });
 
   app.openapi(artifactUploadRoutes.createUrls, async (c) => {
@@ -57,7 +59,9 @@ export const registerArtifactUploads = (app: App): void => {
     const { diskId, uploadId } = c.req.valid('param');
     const precondition = preconditionOf(c.req.valid('header'));
     const { parts } = c.req.valid('json');
-    return c.json(viewArtifact(await completeUpload(contextOf(c), diskId, uploadId, { parts, precondition })), 200);
+    const ctx = contextOf(c);
+    const artifact = await lasting(ctx, completeUpload(ctx, diskId, uploadId, { parts, precondition }));
+    return c.json(viewArtifact(artifact), 200);
   });
 
   app.openapi(artifactUploadRoutes.abort, async (c) => {

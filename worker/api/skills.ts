@@ -1,3 +1,4 @@
+import { lasting } from '../core/lasting.ts';
 import { skillRoutes } from '../contract/skills.ts';
 import { createSkill, stageSkillZip } from '../core/skills/create-skill.ts';
 import { deleteSkill } from '../core/skills/delete-skill.ts';
@@ -36,8 +37,9 @@ export const registerSkills = (app: App): void => {
     const ctx = contextOf(c);
     const { user, metadata = null } = c.req.valid('query');
     const { body, contentBytes } = bodyOf(c);
-    const zip = await stageSkillZip(ctx, body ?? new Uint8Array(), contentBytes);
-    const skill = await createSkill(ctx, { zip, user, metadata });
+    const staged = stageSkillZip(ctx, body ?? new Uint8Array(), contentBytes);
+    const created = staged.then((zip) => createSkill(ctx, { zip, user, metadata }));
+    const skill = await lasting(ctx, created);
     c.header('location', `/v1/skills/${skill.id}`);
     return c.json(await viewWithFiles(ctx, skill), 201);
   });

@@ -22,6 +22,8 @@ export class FileStager {
 
   /** Takes all of `content` before it resolves. Throws what stageBytes throws, also for a file that was added before. */
   async add(place: ArtifactPlace, content: AsyncIterable<Uint8Array>, sizeBytes: number): Promise<void> {
+    // A client that is gone: what there is so far is discarded in the time that is left.
+    this.#ctx.signal.throwIfAborted();
     if (sizeBytes > smallBytes) return this.#store(place, content, sizeBytes);
     const bytes = await collected(content, sizeBytes);
     while (this.#storing.size >= storingCount) await Promise.race(this.#storing);

@@ -3,6 +3,7 @@ import { contextOf } from '../../api/context.ts';
 import { contentHeaders } from '../../api/response-bytes.ts';
 import { timestampOf } from '../../api/timestamp.ts';
 import { createMaterial } from '../../core/artifacts/material.ts';
+import { lasting } from '../../core/lasting.ts';
 import type { Context } from '../../core/ports.ts';
 import { createSkill } from '../../core/skills/create-skill.ts';
 import { deleteSkill } from '../../core/skills/delete-skill.ts';
@@ -41,7 +42,8 @@ const viewWithIndex = async (ctx: Context, skill: Skill) => ({
 
 const create = async (c: Handled): Promise<Response> => {
   const ctx = contextOf(c);
-  const skill = await createSkill(ctx, await readSkillUpload(c, ctx));
+  const created = readSkillUpload(c, ctx).then((upload) => createSkill(ctx, upload));
+  const skill = await lasting(ctx, created);
   return succeed(c, 201, await viewWithIndex(ctx, skill));
 };
 
