@@ -1,11 +1,10 @@
-import { and, eq, inArray, isNull, sql, type SQL } from 'drizzle-orm';
-import { artifacts, blobs, disks, tenantStorage, uploadParts, uploads, type Artifact } from '../../../db/directory.ts';
+import type { Artifact } from '../../../db/directory.ts';
 import { getDisk } from '../disks/get-disk.ts';
-import { ServiceError } from '../errors.ts';
-import { newArtifactId, newEtag } from '../ids.ts';
 import type { Context } from '../ports.ts';
-import { checkPrecondition, preconditionHolds, type Precondition } from './precondition.ts';
+import { commitStatements } from './commit-statements.ts';
+import { checkPrecondition, type Precondition } from './precondition.ts';
 import { unstage, type StagedBlob } from './stage-bytes.ts';
+import { quotaError } from './storage-quota.ts';
 
 export interface ArtifactWrite {
   /** '/dir/' */
@@ -55,12 +54,6 @@ export const commitArtifacts = async (
   throw quotaError(ctx);
 };
 
-export const quotaError = (ctx: Context): ServiceError =>
-  new ServiceError(
-    'quota_exceeded',
-    `The tenant's limit is ${ctx.actor.tenant.maxStorageBytes} bytes of storage; delete artifacts or abort uploads first.`,
-  );
-
 /**
  * Where artifacts exchange their contents, the first to be overwritten may condemn the blob that the next one wants. The second time all
  * of them are stored anew, without a digest that could lead to such a blob.
@@ -91,100 +84,9 @@ const commit = async (
   ctx: Context,
   diskId: string,
   writes: readonly ArtifactWrite[],
-  { metadata, precondition, uploadId }: CommitOptions,
+  options: CommitOptions,
 ): Promise<CommittedArtifact[]> => {
-  const tenantId = ctx.actor.tenant.id;
-  const nowMs = ctx.now();
-  const entries = writes.map((write) => ({
-    id: newArtifactId(),
-    etag: newEtag(),
-    path: write.path,
-    name: write.name,
-    type: write.contentType,
-    blobId: write.blob.blobId,
-    digest: write.blob.digest,
-    size: write.blob.sizeBytes,
-  }));
-  const given = sql`json_each(${JSON.stringify(entries)}) as given`;
-  const field = (name: keyof (typeof entries)[number]) => sql`given.value ->> ${sql.raw(`'${name}'`)}`;
-  // Two look-ups: with «or» between them the index gives all blobs of the tenant.
-  const live = sql`coalesce(
-    (select live.id from ${blobs} as live where live.condemned_at_ms is null and live.tenant_id = ${tenantId} and live.digest = ${field('digest')}),
-    (select own.id from ${blobs} as own where own.condemned_at_ms is null and own.tenant_id = ${tenantId} and own.id = ${field('blobId')}))`;
-  // What only the overwritten artifacts refer to.
-  const freed = sql`(select coalesce(sum(was.size_bytes), 0) from (select old.blob_id as id, count(*) as refs from ${given}
-    cross join ${artifacts} as old on old.disk_id = ${diskId} and old.path = ${field('path')} and old.name = ${field('name')}
-    group by old.blob_id) as let_go join ${blobs} as was on was.id = let_go.id
-    where was.refs = let_go.refs and was.id not in (select ${live} from ${given} where ${live} is not null))`;
-  const [first] = writes;
-  const allowed = and(
-    first && precondition ? preconditionHolds(diskId, first, precondition) : sql`1`,
-    uploadId === undefined ? sql`1` : sql`exists (select 1 from ${uploads} where ${isOpen(uploadId)})`,
-  );
-  const added = sql`${newBytes(given, field('digest'), field('blobId'), field('size'), live)} - ${freed} - ${partsBytes(uploadId)}`;
-  const insertBlobs = ctx.directory
-    .insert(blobs)
-    .select(
-      sql`select ${field('blobId')}, ${tenantId}, ${field('digest')}, ${field('size')}, 0, ${nowMs}, null from ${given}
-        where ${fitsQuota(ctx, added)}`,
-    )
-    .onConflictDoNothing();
-  const upsertArtifacts = ctx.directory
-    .insert(artifacts)
-    .select(
-      sql`select ${field('id')}, ${diskId}, ${field('path')}, ${field('name')}, ${live}, ${field('size')}, ${field('type')},
-        ${JSON.stringify(metadata ?? {})}, ${field('etag')}, ${nowMs}, ${nowMs} from ${given}
-        where exists (select 1 from ${disks} where ${disks.id} = ${diskId} and ${disks.tenantId} = ${tenantId})
-        and not exists (select 1 from ${given} where ${live} is null) and ${allowed}`,
-    )
-    .onConflictDoUpdate({
-      target: [artifacts.diskId, artifacts.path, artifacts.name],
-      set: {
-        blobId: sql`excluded.blob_id`,
-        sizeBytes: sql`excluded.size_bytes`,
-        contentType: sql`excluded.content_type`,
-        etag: sql`excluded.etag`,
-        updatedAtMs: nowMs,
-        ...(metadata === undefined ? {} : { metadata }),
-      },
-    })
-    .returning();
-  const dropUnused = ctx.directory.delete(blobs).where(
-    and(
-      inArray(blobs.id, sql`(select ${field('blobId')} from ${given})`),
-      eq(blobs.refs, 0),
-      // The plus keeps the index of the condemned out of it, which would give every live blob there is.
-      sql`+${blobs.condemnedAtMs} is null`,
-    ),
-  );
-  const written = sql`(select made.id from ${artifacts} as made, ${given} where made.disk_id = ${diskId} and made.path = ${field('path')}
-    and made.name = ${field('name')} and made.etag = ${field('etag')})`;
-  const endUpload =
-    uploadId === undefined
-      ? []
-      : [
-          ctx.directory.update(uploads).set({ artifactId: written }).where(isOpen(uploadId)),
-          ctx.directory.delete(uploadParts).where(and(eq(uploadParts.uploadId, uploadId), sql`exists ${written}`)),
-        ];
-  const [, rows] = await ctx.directory.batch([insertBlobs, upsertArtifacts, dropUnused, ...endUpload]);
-  const newIds = new Set(entries.map(({ id }) => id));
-  return rows.map((row) => ({ ...row, created: newIds.has(row.id) }));
-};
-
-const isOpen = (uploadId: string): SQL | undefined => and(eq(uploads.id, uploadId), isNull(uploads.artifactId));
-
-/** They count until the commit, and the blob that they make up from then on: never both. */
-const partsBytes = (uploadId: string | undefined): SQL =>
-  uploadId === undefined
-    ? sql`0`
-    : sql`(select coalesce(sum(part.size_bytes), 0) from ${uploadParts} as part where part.upload_id = ${uploadId})`;
-
-/** What the writes would add to what the tenant stores: equal content counts once. */
-const newBytes = (given: SQL, digest: SQL, blobId: SQL, size: SQL, live: SQL): SQL =>
-  sql`(select coalesce(sum(size), 0) from (select max(${size}) as size from ${given} where ${live} is null group by coalesce(${digest}, ${blobId})))`;
-
-/** `bytes` more (or fewer) stay within the tenant's limit. Where that was lowered below what there is, it must not become more. */
-export const fitsQuota = (ctx: Context, bytes: SQL | number): SQL => {
-  const stored = sql`coalesce((select ${tenantStorage.bytes} from ${tenantStorage} where ${tenantStorage.tenantId} = ${ctx.actor.tenant.id}), 0)`;
-  return sql`${stored} + ${bytes} <= max(${ctx.actor.tenant.maxStorageBytes}, ${stored})`;
+  const { statements, isNew } = commitStatements(ctx, diskId, writes, options);
+  const [, rows] = await ctx.directory.batch(statements);
+  return rows.map((row) => ({ ...row, created: isNew(row.id) }));
 };

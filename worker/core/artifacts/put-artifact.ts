@@ -1,7 +1,8 @@
 import { getDisk } from '../disks/get-disk.ts';
 import type { ByteInput } from '../formats/byte-source.ts';
 import type { Context } from '../ports.ts';
-import { commitArtifacts, quotaError, type CommitOptions, type CommittedArtifact } from './commit-artifacts.ts';
+import { commitArtifacts, type CommitOptions, type CommittedArtifact } from './commit-artifacts.ts';
+import { quotaError } from './storage-quota.ts';
 import { sniffContentType } from './content-type.ts';
 import type { ArtifactPlace } from './get-artifact.ts';
 import { checkPrecondition } from './precondition.ts';

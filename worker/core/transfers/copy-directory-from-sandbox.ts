@@ -1,6 +1,7 @@
 import type { Artifact } from '../../../db/directory.ts';
 import { parseArtifactPath } from '../artifacts/artifact-path.ts';
-import { commitArtifacts, quotaError, type ArtifactWrite } from '../artifacts/commit-artifacts.ts';
+import { commitArtifacts, type ArtifactWrite } from '../artifacts/commit-artifacts.ts';
+import { quotaError } from '../artifacts/storage-quota.ts';
 import { FileStager } from '../artifacts/stage-files.ts';
 import { getDisk } from '../disks/get-disk.ts';
 import { ServiceError } from '../errors.ts';

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { blobKey } from '../artifacts/blob-key.ts';
-import { fitsQuota, quotaError } from '../artifacts/commit-artifacts.ts';
+import { fitsQuota, quotaError } from '../artifacts/storage-quota.ts';
 import { ServiceError } from '../errors.ts';
 import type { Context } from '../ports.ts';
 import { findOpenUpload } from './find-upload.ts';

@@ -1,7 +1,7 @@
 import { and, eq, isNull, sql } from 'drizzle-orm';
 import { uploadParts, uploads, type Upload } from '../../../db/directory.ts';
 import { blobKey } from '../artifacts/blob-key.ts';
-import { fitsQuota, quotaError } from '../artifacts/commit-artifacts.ts';
+import { fitsQuota, quotaError } from '../artifacts/storage-quota.ts';
 import { ServiceError } from '../errors.ts';
 import { chunksOf, type ByteInput } from '../formats/byte-source.ts';
 import { newOperationId } from '../ids.ts';
