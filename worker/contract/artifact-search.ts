@@ -38,7 +38,7 @@ begins at the root, with or without \`/\`.`,
   },
   responses: {
     200: { description: 'What fits.', ...jsonContent(z.object({ artifacts: z.array(artifactView) })) },
-    ...errorResponses([404, 504]),
+    ...errorResponses([404, 413, 504]),
   },
 });
 
@@ -92,7 +92,7 @@ name. A request reads at most 128 MiB (equal content once) for 10 s; \`truncated
           .openapi('ArtifactMatches'),
       ),
     },
-    ...errorResponses([404]),
+    ...errorResponses([404, 413]),
   },
 });
 

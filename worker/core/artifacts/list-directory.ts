@@ -4,6 +4,7 @@ import { decodeCursor, encodeCursor } from '../cursor.ts';
 import { getDisk } from '../disks/get-disk.ts';
 import { ServiceError } from '../errors.ts';
 import type { Context } from '../ports.ts';
+import { countThatFit } from './answer-bound.ts';
 import { rangeOfPrefix } from './artifact-path.ts';
 
 export interface DirectoryPage {
@@ -18,7 +19,7 @@ type Start = { kind: 'directory' | 'artifact'; beyond: string | undefined };
 
 /**
  * What lies directly in '/dir/': first its directories, then its artifacts, `limit` of them together on a page. A directory without
- * anything in it is not there, so its list is empty. Throws not_found (disk).
+ * anything in it is not there, so its list is empty. With much metadata a page has fewer. Throws not_found (disk).
  */
 export const listDirectory = async (
   ctx: Context,
@@ -31,11 +32,11 @@ export const listDirectory = async (
   const [, directories, files] = await Promise.all([
     getDisk(ctx, diskId),
     start.kind === 'directory' ? findDirectories(ctx, diskId, directory, start.beyond, wanted) : [],
-    findFiles(ctx, diskId, directory, start.kind === 'artifact' ? start.beyond : undefined, wanted),
+    findFiles(ctx, diskId, directory, start.kind === 'artifact' ? start.beyond : undefined, limit),
   ]);
   const shown = directories.slice(0, limit);
-  const shownFiles = files.slice(0, limit - shown.length);
-  const more = directories.length + files.length > limit;
+  const shownFiles = files.rows.slice(0, Math.min(limit - shown.length, files.fit));
+  const more = directories.length > shown.length || files.rows.length > shownFiles.length;
   return { artifacts: shownFiles, directories: shown, nextCursor: more ? cursorAfter(shown, shownFiles) : null };
 };
 
@@ -52,25 +53,28 @@ const cursorAfter = (directories: readonly string[], files: readonly Artifact[])
   return encodeCursor(file ? ['a', file.name] : ['d', directories.at(-1) ?? '']);
 };
 
-const findFiles = (
+/** The first that fit into an answer, and one more to tell that there are more. */
+const findFiles = async (
   ctx: Context,
   diskId: string,
   directory: string,
   beyond: string | undefined,
   limit: number,
-): Promise<Artifact[]> =>
-  ctx.directory
+): Promise<{ rows: Artifact[]; fit: number }> => {
+  const where = and(
+    eq(artifacts.diskId, diskId),
+    eq(artifacts.path, directory),
+    beyond === undefined ? undefined : gt(artifacts.name, beyond),
+  );
+  const fit = await countThatFit(ctx, where, limit);
+  const rows = await ctx.directory
     .select()
     .from(artifacts)
-    .where(
-      and(
-        eq(artifacts.diskId, diskId),
-        eq(artifacts.path, directory),
-        beyond === undefined ? undefined : gt(artifacts.name, beyond),
-      ),
-    )
+    .where(where)
     .orderBy(asc(artifacts.name))
-    .limit(limit);
+    .limit(fit + 1);
+  return { rows, fit };
+};
 
 /**
  * One step in the index for each directory, however much lies in it: from the first path below '/dir/' to the first one after
