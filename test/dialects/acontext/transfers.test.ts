@@ -73,6 +73,19 @@ describe('download_to_sandbox', () => {
     expect(await run('cat /workspace/over.txt')).toBe('new');
   });
 
+  test.each(['rel/deep', './rel/deep/', 'rel/../rel/deep'])(
+    'to %s is below /workspace, whence the same path uploads',
+    async (place) => {
+      await put('/', 'rel.txt', place);
+      expect((await download({ filename: 'rel.txt', sandbox_path: place })).body).toMatchObject({
+        data: { success: true },
+      });
+      expect(await run('cat /workspace/rel/deep/rel.txt')).toBe(place);
+      const answer = await upload({ sandbox_path: place, sandbox_filename: 'rel.txt', file_path: '/back/' });
+      expect(answer.status).toBe(201);
+    },
+  );
+
   test('of what the sandbox refuses is 200 with success: false', async () => {
     await put('/', 'a.txt', 'a');
     await run('mkdir -p /workspace/taken/a.txt; touch /workspace/file');

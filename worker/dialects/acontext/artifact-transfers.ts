@@ -13,15 +13,18 @@ import { succeed } from './envelope.ts';
 import { fromUuid, pathId } from './ids.ts';
 import { readJson } from './read-input.ts';
 import type { AcontextRoute, Handled } from './route.ts';
-import { inSandbox } from './sandbox.ts';
+import { inSandbox, workingDirectory } from './sandbox.ts';
 
 /** Whose files they are: Acontext's sandboxes have no other user. */
 const user = 'root';
 
 const text = z.string().min(1).max(4096);
 
-/** 'dir' and 'dir/' are the same directory. */
-const inDirectory = (directory: string, name: string): string => `${directory.replace(/\/$/, '')}/${name}`;
+/** 'dir' and 'dir/' are the same directory, and lie where a command finds them: elsewhere relative paths begin at the user's home. */
+const inDirectory = (directory: string, name: string): string => {
+  const absolute = directory.startsWith('/') ? directory : `${workingDirectory}/${directory}`;
+  return `${absolute.replace(/\/$/, '')}/${name}`;
+};
 
 /** Faults of the place in the sandbox, which Acontext answers with success: false. */
 const failures: readonly ErrorCode[] = [

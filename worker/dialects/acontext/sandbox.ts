@@ -2,6 +2,9 @@ import type { Context, SandboxRef } from '../../core/ports.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { requireSandboxId } from '../../core/sandboxes/sandbox-not-found.ts';
 
+/** Where a sandbox's first command runs, and where paths begin that are not absolute. */
+export const workingDirectory = '/workspace';
+
 export const sandboxGone = (cause?: unknown): ServiceError =>
   new ServiceError('not_found', 'sandbox not found or was killed', { cause });
 

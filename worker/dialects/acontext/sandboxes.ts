@@ -14,7 +14,7 @@ import { viewHistory, viewRuntime } from './sandbox-view.ts';
 import { viewPage } from './page-view.ts';
 import { pageQuery, readJson, readQuery } from './read-input.ts';
 import type { AcontextRoute, Handled } from './route.ts';
-import { inSandbox, sandboxGone, sandboxRef } from './sandbox.ts';
+import { inSandbox, sandboxGone, sandboxRef, workingDirectory } from './sandbox.ts';
 
 /** Acontext's create says nothing about the sandbox: it is this, or what the tenant's limits leave of it. */
 const wanted = { ttlSeconds: 1800, cpus: 2, memoryMiB: 512 };
@@ -49,7 +49,7 @@ const exec = async (c: Handled): Promise<Response> => {
       command,
       login: false,
       session: 'acontext',
-      sessionCwd: '/workspace',
+      sessionCwd: workingDirectory,
       env: {},
       user: 'root',
       timeoutMs: execSeconds * 1000,
