@@ -75,12 +75,13 @@ test.each(['limit=0', 'limit=201', 'limit=x', 'cursor=nonsense'])('a list with %
   expect(failureOf(await acontext.send('GET', `/disk?${query}`))).toEqual(failure(400, /./));
 });
 
-test('a deleted disk is gone with its artifacts; again, or somebody else’s, is 404', async () => {
+test('a deleted disk is gone with its artifacts; again, or somebody else’s, is 404, and names the id as it was sent', async () => {
   const { id } = await make();
   expect(failureOf(await other.send('DELETE', `/disk/${id}`))).toEqual(failure(404, /./));
   expect(await acontext.send('DELETE', `/disk/${id}`)).toMatchObject({ status: 200, text: '{"code":0,"msg":""}' });
-  expect(failureOf(await acontext.send('DELETE', `/disk/${id}`))).toEqual(failure(404, /./));
-  expect(failureOf(await acontext.send('GET', `/disk/${id}/artifact/ls`))).toEqual(failure(404, /./));
+  const named = failure(404, new RegExp(`with the id ${id}\\.$`));
+  expect(failureOf(await acontext.send('DELETE', `/disk/${id}`))).toEqual(named);
+  expect(failureOf(await acontext.send('GET', `/disk/${id}/artifact/ls`))).toEqual(named);
 });
 
 describe('users', () => {
