@@ -221,6 +221,7 @@ describe('preconditions', () => {
     );
     expect(results.toSorted((a, b) => a - b)).toEqual([201, 412, 412, 412, 412, 412]);
     expect(await codeOf(await put('/once', 'x', { 'if-none-match': '*' }))).toEqual(refused);
+    expect(await (await put('/once', 'x', { 'if-none-match': '*' })).text()).toContain('There is an artifact already');
   });
 
   test('hold for metadata and removal too; each change has an ETag of its own', async () => {

@@ -118,7 +118,7 @@ test('what a request held that the runtime has ended without a word is taken bac
   const next = holder(budget, 100);
   await settle();
   expect(next.holds()).toBe(true);
-  expect(abandoned.touch).toThrow('Too many uploads');
+  expect(abandoned.touch).toThrow('Too much content');
   expect(steady.touch).not.toThrow();
   abandoned.release();
   await settle();

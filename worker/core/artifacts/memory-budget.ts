@@ -144,7 +144,7 @@ const nothing = (): void => undefined;
 const tooBusy = (): ServiceError =>
   new ServiceError(
     'unavailable',
-    'Too many uploads without a length are under way. Send a Content-Length, or try again.',
+    'Too much content is held in memory just now: try again. Uploads that send a Content-Length need none.',
     {
       retryAfterSeconds: 2,
     },

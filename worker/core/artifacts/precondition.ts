@@ -37,6 +37,8 @@ export const checkPrecondition = async (
     'precondition_failed',
     found === undefined
       ? 'There is no such artifact (If-Match).'
-      : `The artifact's ETag is "${found.etag}" by now: read it again before you write.`,
+      : precondition.kind === 'match'
+        ? `The artifact's ETag is "${found.etag}" by now: read it again before you write.`
+        : `There is an artifact already, with the ETag "${found.etag}" (If-None-Match).`,
   );
 };
