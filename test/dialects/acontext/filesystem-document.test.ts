@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createAcontext, type Acontext } from './client.ts';
 import { formOf } from './form.ts';
@@ -74,14 +76,24 @@ test('the filesystem steps: upload, download to the sandbox, process, upload the
   expect(await contentOf(disk, '/output/result.txt')).toBe('1 /workspace/data.txt\n');
 });
 
-test('the complete disk and sandbox example', async () => {
+test('the complete disk and sandbox example says what the README shows', async () => {
+  const said: string[] = [];
   const disk = await createDisk();
   const sandbox = await create();
+  said.push(`✓ Created disk: ${disk.id}`, `✓ Created sandbox: ${sandbox.sandbox_id}`);
   await upsert(disk, 'input.txt', 'Line 1\nLine 2\nLine 3', '/input/');
+  said.push('✓ Uploaded input file to disk');
   await downloadToSandbox(disk, sandbox, 'input.txt');
+  said.push('✓ Downloaded file to sandbox');
   await exec(sandbox, 'wc -l /workspace/input.txt > /workspace/output.txt');
+  said.push('✓ Processed file in sandbox');
   await uploadFromSandbox(disk, sandbox, 'output.txt');
-  expect((await contentOf(disk, '/output/output.txt')).trim()).toBe('2 /workspace/input.txt');
+  said.push('✓ Uploaded result to disk');
+  said.push(`✓ Result: ${(await contentOf(disk, '/output/output.txt')).trim()}`);
   await kill(sandbox);
   await acontext.data(200, 'DELETE', `/disk/${disk.id}`);
+  said.push('✓ Cleaned up resources');
+  const withoutIds = (lines: string[]) => lines.map((line) => line.replace(/[0-9a-f-]{36}$/, '<id>'));
+  const readme = await readFile(join(import.meta.dirname, '../../../README.md'), 'utf8');
+  expect(withoutIds(said)).toEqual(withoutIds(readme.match(/^✓ .*$/gm) ?? []));
 });

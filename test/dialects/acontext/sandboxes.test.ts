@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { installation } from '../../installation.ts';
 import { waitFor } from '../../wait-for.ts';
-import { createAcontext, failure, failureOf, type Acontext } from './client.ts';
+import { acontextKeyOf, createAcontext, failure, failureOf, type Acontext } from './client.ts';
 
 interface Runtime {
   sandbox_id: string;
@@ -294,6 +295,18 @@ describe('from one exec to the next', () => {
     expect(failureOf(refused)).toEqual(failure(429, /./));
     expect(refused.headers.get('retry-after')).toBe('1');
     expect((await run('echo on')).stdout).toBe('on\n');
+  });
+
+  test('a client that stops waiting ends nothing: its command goes on, and the next one comes after it', async () => {
+    await run('cd /workspace');
+    const impatient = fetch(`${installation().url}/api/v1/sandbox/${id}/exec`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${acontextKeyOf(acontext.tenant.key)}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ command: 'touch /tmp/begun; sleep 1; cd /usr; export WENT=on' }),
+      signal: AbortSignal.timeout(500),
+    });
+    await expect(impatient).rejects.toThrow(/timeout/);
+    expect((await run('ls /tmp/begun; pwd; echo "$WENT"')).stdout).toBe('/tmp/begun\n/usr\non\n');
   });
 
   test('another sandbox of the tenant has its own', async () => {
