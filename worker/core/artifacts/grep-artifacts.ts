@@ -15,6 +15,8 @@ const searchMs = 10_000;
 const readsCount = 6;
 /** The bytes of a text, and its characters at two bytes each. */
 const heldPerByte = 3;
+const unnoticedMs = 5;
+const pauseMaxMs = 1000;
 /** What is told of a text, and of all together. */
 const linesCount = 100;
 const lineChars = 500;
@@ -123,10 +125,25 @@ const findOnce = (search: Search, text: Text): Promise<GrepLine[] | undefined> =
 const findLines = ({ ctx, grep, withLines }: Search, text: Text): Promise<GrepLine[] | undefined> =>
   ctx.bodyMemory.hold(ctx, text.sizeBytes * heldPerByte, async () => {
     const content = await decode(await readArtifact(ctx, ctx.actor.tenant.id, text), text.contentType);
-    if (!withLines) return grep.test(content) ? [] : undefined;
-    const lines = grep.lines(content, linesCount, lineChars);
-    return lines.length > 0 ? lines : undefined;
+    return givingWay(ctx, () => {
+      if (!withLines) return grep.test(content) ? [] : undefined;
+      const lines = grep.lines(content, linesCount, lineChars);
+      return lines.length > 0 ? lines : undefined;
+    });
   });
+
+/** What can't be interrupted is followed by a pause as long, in which the isolate's other requests have their turns. */
+const givingWay = async <T>(ctx: Context, work: () => T): Promise<T> => {
+  const startedAtMs = ctx.now();
+  const result = work();
+  // Workers' clock stands still while code runs: it goes on here.
+  await pause(0);
+  const spentMs = ctx.now() - startedAtMs;
+  if (spentMs > unnoticedMs) await pause(Math.min(spentMs, pauseMaxMs));
+  return result;
+};
+
+const pause = (forMs: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, forMs));
 
 /** Bytes that are none of its characters become U+FFFD. */
 const decode = async (body: ReadableStream<Uint8Array>, contentType: string): Promise<string> => {
