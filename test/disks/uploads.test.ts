@@ -69,7 +69,7 @@ test('of a part that is written again the last one counts', async () => {
   expect((await contentOf(disk, '/big/again.txt')).toString()).toBe('the second');
 });
 
-test('parts of wrong sizes, and numbers out of bounds, are refused with the reason', async () => {
+test('parts of wrong sizes, numbers out of bounds and too small a count are refused with the reason', async () => {
   const upload = await beginUpload(disk, { path: '/big/sizes.bin' });
   expect(await errorOf(await upload.putPart(1, new Uint8Array(PART + 1)))).toMatchObject({ status: 413 });
   expect(await errorOf(await upload.putPart(1, new Uint8Array(0)))).toMatchObject({
@@ -85,6 +85,7 @@ test('parts of wrong sizes, and numbers out of bounds, are refused with the reas
     code: 'conflict',
     message: `Part 1 has 5 bytes; each part but the last has ${PART}.`,
   });
+  expect(await upload.refused(1)).toMatchObject({ status: 409, message: 'Part 2 was written, too, and parts is 1.' });
   const create = (partBytes: number) =>
     disk.api('/uploads', { method: 'POST', json: { path: '/big/none.bin', partBytes } });
   expect((await create(PART - 1)).status).toBe(400);

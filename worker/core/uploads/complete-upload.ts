@@ -96,7 +96,10 @@ const storedParts = async (ctx: Context, upload: Upload, count: CompleteUpload['
   if (typeof count !== 'number') {
     throw new ServiceError('invalid_argument', 'parts is how many there are.');
   }
-  const stored = (await listParts(ctx, upload.id)).slice(0, count);
+  const stored = await listParts(ctx, upload.id);
+  const beyond = stored.find(({ part }) => part > count);
+  // A wrong count would cut the artifact short, and nobody would be told.
+  if (beyond) throw new ServiceError('conflict', `Part ${beyond.part} was written, too, and parts is ${count}.`);
   const missing = stored.findIndex(({ part }, index) => part !== index + 1);
   if (missing !== -1 || stored.length < count) {
     const part = missing === -1 ? stored.length + 1 : missing + 1;
