@@ -4,7 +4,7 @@ import { ServiceError } from '../errors.ts';
 import type { Context } from '../ports.ts';
 
 /** So many artifacts fit into an answer whatever metadata they have: 4 MiB of it. */
-export const alwaysFitCount = 250;
+const alwaysFitCount = 250;
 
 /** Of the rows of an answer. They are held as rows, as what is answered, and as its text: some times that, of an isolate's 128 MB. */
 const rowsMaxBytes = 8 * 1024 * 1024;
