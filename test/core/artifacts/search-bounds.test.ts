@@ -1,4 +1,4 @@
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import { openDirectory } from '../../../db/client.ts';
 import { globArtifacts } from '../../../worker/core/artifacts/glob-artifacts.ts';
 import { grepArtifacts } from '../../../worker/core/artifacts/grep-artifacts.ts';
@@ -75,6 +75,13 @@ test('each text is read once, six at a time, and equal ones are one', async () =
   reads = [];
   expect((await grep('/same/')).matches.length).toBe(textsCount);
   expect(reads).toEqual(['blobs/own/same']);
+});
+
+test('texts that take no time are not each followed by a pause: 1,000 of them took 2.5 s for it', async () => {
+  const timers = vi.spyOn(globalThis, 'setTimeout');
+  expect((await grep('/texts/')).matches.length).toBe(textsCount);
+  expect(timers).not.toHaveBeenCalled();
+  timers.mockRestore();
 });
 
 test('what has enough stops reading', async () => {

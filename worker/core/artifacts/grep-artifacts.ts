@@ -15,6 +15,10 @@ const searchMs = 10_000;
 const readsCount = 6;
 /** The bytes of a text, and its characters at two bytes each. */
 const heldPerByte = 3;
+/** What the worst text of a pattern's maxTextChars takes. */
+const worstMs = 1000;
+/** What may have been scanned, at worst, before it is looked at how long it took: a look costs more than most texts do. */
+const unseenMaxMs = 50;
 const unnoticedMs = 5;
 const pauseMaxMs = 1000;
 /** What is told of a text, and of all together. */
@@ -51,7 +55,7 @@ export const grepArtifacts = async (
   const { flavour, limit, directory = '/' } = input;
   const { ignoreCase = false } = input;
   const grep = compileGrep(pattern, { flavour, ignoreCase });
-  const search: Search = { ctx, grep, withLines: flavour === 'native', found: new Map() };
+  const search: Search = { ctx, grep, withLines: flavour === 'native', found: new Map(), unseenMs: 0 };
   const { hits, skipped, truncated } = await searchTexts(search, listTexts(ctx, diskId, directory), limit);
   if (hits.length === 0) await getDisk(ctx, diskId);
   return { matches: await withArtifacts(ctx, diskId, hits), skipped, truncated };
@@ -63,6 +67,8 @@ interface Search {
   withLines: boolean;
   /** By blob: equal content is read once. Undefined: the pattern is not in it. */
   found: Map<string, Promise<GrepLine[] | undefined>>;
+  /** Since the last look at the clock, at worst. */
+  unseenMs: number;
 }
 
 interface Hit {
@@ -122,15 +128,21 @@ const findOnce = (search: Search, text: Text): Promise<GrepLine[] | undefined> =
   return lines;
 };
 
-const findLines = ({ ctx, grep, withLines }: Search, text: Text): Promise<GrepLine[] | undefined> =>
-  ctx.bodyMemory.hold(ctx, text.sizeBytes * heldPerByte, async () => {
+const findLines = (search: Search, text: Text): Promise<GrepLine[] | undefined> => {
+  const { ctx, grep, withLines } = search;
+  return ctx.bodyMemory.hold(ctx, text.sizeBytes * heldPerByte, async () => {
     const content = await decode(await readArtifact(ctx, ctx.actor.tenant.id, text), text.contentType);
-    return givingWay(ctx, () => {
+    const scan = (): GrepLine[] | undefined => {
       if (!withLines) return grep.test(content) ? [] : undefined;
       const lines = grep.lines(content, linesCount, lineChars);
       return lines.length > 0 ? lines : undefined;
-    });
+    };
+    search.unseenMs += (content.length / grep.maxTextChars) * worstMs;
+    if (search.unseenMs < unseenMaxMs) return scan();
+    search.unseenMs = 0;
+    return givingWay(ctx, scan);
   });
+};
 
 /** What can't be interrupted is followed by a pause as long, in which the isolate's other requests have their turns. */
 const givingWay = async <T>(ctx: Context, work: () => T): Promise<T> => {
