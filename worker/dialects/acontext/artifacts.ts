@@ -86,7 +86,7 @@ const list = async (c: Handled): Promise<Response> => {
   if (nextCursor !== null) {
     throw new ServiceError(
       'payload_too_large',
-      `This directory holds more than ${listedCount} artifacts; the native API lists it in pages, glob finds some of them.`,
+      `This directory holds more than ${listedCount} artifacts, or more of their meta than an answer does; the native API lists it in pages, glob finds some of them.`,
     );
   }
   return succeed(c, 200, { artifacts: artifacts.map(viewArtifact), directories });
