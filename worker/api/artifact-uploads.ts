@@ -11,7 +11,7 @@ import type { App } from './app-env.ts';
 import { viewArtifact } from './artifact-view.ts';
 import { contextOf } from './context.ts';
 import { preconditionOf } from './precondition.ts';
-import { bodyOf } from './request-bytes.ts';
+import { contentOf } from './request-bytes.ts';
 import { timestampOf } from './timestamp.ts';
 
 const viewPart = ({ part, sizeBytes, digest }: WrittenPart) => ({ part, sizeBytes, sha256: digest });
@@ -42,8 +42,7 @@ export const registerArtifactUploads = (app: App): void => {
 
   app.openapi(artifactUploadRoutes.writePart, async (c) => {
     const { diskId, uploadId, part } = c.req.valid('param');
-    const { body, contentBytes } = bodyOf(c);
-    const input = { part, content: body ?? new Uint8Array(), contentBytes };
+    const input = { part, ...contentOf(c) };
     const ctx = contextOf(c);
     return c.json(viewPart(await lasting(ctx, writePart(ctx, diskId, uploadId, input))), 200);
   });

@@ -1,6 +1,6 @@
 import type { Context as HonoContext } from 'hono';
-import { ServiceError } from '../core/errors.ts';
 import { chunksOf } from '../core/formats/byte-source.ts';
+import { steady } from '../core/formats/steady.ts';
 import type { AppEnv } from './app-env.ts';
 
 /** A body of raw bytes, unread, and its length where the client told it (null: chunked). */
@@ -13,18 +13,16 @@ export const bodyOf = (
   return { body, contentBytes: length === undefined ? null : Number(length) };
 };
 
-/** The same for verbs that read it piece by piece: a body that is cut fails as the client's fault, which it is, and not as ours. */
+/** A client on a bad line is faster than this. */
+const pace = { bytes: 16 * 1024, withinMs: 60_000 };
+
+/**
+ * The same for verbs that read it piece by piece and hold memory or a place while they do: a body that is cut, or that stands still, fails as
+ * the client's fault, which it is, and not as ours.
+ */
 export const contentOf = (
   c: HonoContext<AppEnv>,
 ): { content: AsyncIterable<Uint8Array> | Uint8Array; contentBytes: number | null } => {
   const { body, contentBytes } = bodyOf(c);
-  return { content: body === null ? new Uint8Array() : uncut(body), contentBytes };
+  return { content: body === null ? new Uint8Array() : steady(chunksOf(body), pace), contentBytes };
 };
-
-async function* uncut(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void> {
-  try {
-    yield* chunksOf(body);
-  } catch (error) {
-    throw new ServiceError('invalid_argument', 'The body was cut before its end.', { cause: error });
-  }
-}

@@ -10,7 +10,7 @@ import type { Context } from '../core/ports.ts';
 import type { App } from './app-env.ts';
 import { answerArtifact } from './artifact-bytes.ts';
 import { contextOf } from './context.ts';
-import { bodyOf } from './request-bytes.ts';
+import { contentOf } from './request-bytes.ts';
 import { contentHeaders } from './response-bytes.ts';
 import { timestampOf } from './timestamp.ts';
 
@@ -36,8 +36,8 @@ export const registerSkills = (app: App): void => {
   app.openapi(skillRoutes.create, async (c) => {
     const ctx = contextOf(c);
     const { user, metadata = null } = c.req.valid('query');
-    const { body, contentBytes } = bodyOf(c);
-    const staged = stageSkillZip(ctx, body ?? new Uint8Array(), contentBytes);
+    const { content, contentBytes } = contentOf(c);
+    const staged = stageSkillZip(ctx, content, contentBytes);
     const created = staged.then((zip) => createSkill(ctx, { zip, user, metadata }));
     const skill = await lasting(ctx, created);
     c.header('location', `/v1/skills/${skill.id}`);

@@ -1,5 +1,6 @@
+import { contentOf } from '../../api/request-bytes.ts';
 import { ServiceError } from '../../core/errors.ts';
-import { chunksOf } from '../../core/formats/byte-source.ts';
+import { chunksOf, type ByteInput } from '../../core/formats/byte-source.ts';
 import { multipartBounds, readMultipart, readText } from '../../core/formats/multipart.ts';
 import type { Handled } from './route.ts';
 
@@ -13,7 +14,7 @@ export const isForm = (c: Handled): boolean => formType.test(c.req.header('conte
 /** The fields of a form without files, which some routes of Acontext take in place of JSON. */
 export const readForm = async (c: Handled): Promise<Record<string, string>> => {
   const type = c.req.header('content-type') ?? '';
-  const body = c.req.raw.body ?? new Uint8Array();
+  const { content: body } = contentOf(c);
   if (!/^multipart/i.test(type)) return Object.fromEntries(new URLSearchParams(await textOf(body)));
   const fields: [string, string][] = [];
   const bounds = { ...multipartBounds, fileBytesMax: maxBytes, duplicateNames: 'refused' as const };
@@ -21,7 +22,7 @@ export const readForm = async (c: Handled): Promise<Record<string, string>> => {
   return Object.fromEntries(fields);
 };
 
-const textOf = async (body: ReadableStream<Uint8Array> | Uint8Array): Promise<string> => {
+const textOf = async (body: ByteInput): Promise<string> => {
   const decoder = new TextDecoder();
   let text = '';
   let bytes = 0;

@@ -1,3 +1,4 @@
+import { contentOf } from '../../api/request-bytes.ts';
 import { commitArtifacts } from '../../core/artifacts/commit-artifacts.ts';
 import { sniffContentType } from '../../core/artifacts/content-type.ts';
 import { stageBytes, unstage, type StagedBlob } from '../../core/artifacts/stage-bytes.ts';
@@ -23,7 +24,7 @@ const readForm = async (c: Handled, ctx: Context): Promise<Form> => {
   const form: Form = { filePath: '', meta: '', file: undefined };
   const bounds = { ...multipartBounds, fileBytesMax: fileMaxBytes, duplicateNames: 'refused' as const };
   try {
-    const body = c.req.raw.body ?? new Uint8Array();
+    const { content: body } = contentOf(c);
     for await (const part of readMultipart(c.req.header('content-type'), body, bounds)) {
       if (part.name === 'file_path') form.filePath = await readText(part, multipartBounds.fieldBytesMax);
       if (part.name === 'meta') form.meta = await readText(part, multipartBounds.fieldBytesMax);

@@ -1,3 +1,4 @@
+import { contentOf } from '../../api/request-bytes.ts';
 import { multipartBounds, readMultipart, readText } from '../../core/formats/multipart.ts';
 import { unstage, type StagedBlob } from '../../core/artifacts/stage-bytes.ts';
 import { ServiceError } from '../../core/errors.ts';
@@ -38,7 +39,7 @@ export const readSkillUpload = async (c: Handled, ctx: Context): Promise<SkillUp
 };
 
 const readForm = async (c: Handled, ctx: Context, form: Form): Promise<void> => {
-  const body = c.req.raw.body ?? new Uint8Array();
+  const { content: body } = contentOf(c);
   for await (const part of readMultipart(c.req.header('content-type'), body, bounds)) {
     if (part.name === 'user') form.user = await readText(part, multipartBounds.fieldBytesMax);
     if (part.name === 'meta') form.meta = await readText(part, multipartBounds.fieldBytesMax);
