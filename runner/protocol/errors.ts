@@ -26,6 +26,7 @@ export const runnerErrorCodes = [
   'range_not_satisfiable',
   'no_space',
   'upload_not_found',
+  'conflict', // with what there is, whatever it is
   'too_many_watches',
   'transfer_failed',
   'template_unavailable',

@@ -106,6 +106,23 @@ describe('writes are whole or nothing', () => {
     await session.file('uploadComplete', { uploadId, user, parts: 2 });
     expect(await readText('up/loaded')).toBe('abcdef');
   });
+
+  test('an upload is not completed with fewer parts than were written, nor with one whose rewrite was cut', async () => {
+    const { uploadId } = await session.file('uploadCreate', { path: 'up/whole', user, partBytes: 4 });
+    const part = (number: number, content: AsyncIterable<Uint8Array>): Promise<WriteResult> =>
+      session.write({ kind: 'part', uploadId, user, part: number }, content, never);
+    const complete = (parts: number) => session.file('uploadComplete', { uploadId, user, parts });
+    for (const [index, text] of ['abcd', 'efgh', 'i'].entries()) await part(index + 1, pieces(text));
+    await expect(complete(2)).rejects.toMatchObject({
+      code: 'conflict',
+      message: 'Part 3 was written, too, and parts is 2.',
+    });
+    await expect(part(2, pieces('XX', '345'))).rejects.toMatchObject({ code: 'file_too_large' });
+    await expect(complete(3)).rejects.toMatchObject({ message: 'Part 2 has not arrived.' });
+    await part(2, pieces('EFGH'));
+    await complete(3);
+    expect(await readText('up/whole')).toBe('abcdEFGHi');
+  });
 });
 
 describe('reads', () => {
@@ -151,6 +168,17 @@ describe('archives', () => {
         'mkdir gnu; tar xf tree.tar -C gnu; diff -r --no-dereference tree copy; diff -r --no-dereference tree gnu; stat -c %a copy/file',
       ),
     ).toBe('750\n');
+  });
+
+  test('names that are not UTF-8 are in it as they are', async () => {
+    await shell(
+      `rm -rf odd oddgnu; mkdir odd oddgnu; cd odd; d="$(printf 'd\\377')"; mkdir "$d"; echo 1 > "$d/$(printf '\\351t\\351')"; ln -s "$d" link`,
+    );
+    const tar = await read({ kind: 'tar', path: 'odd', user });
+    await session.write({ kind: 'file', path: 'odd.tar', user }, pieces(tar), never);
+    expect(
+      await shell('tar xf odd.tar -C oddgnu; diff -r --no-dereference odd oddgnu; find oddgnu -type f | wc -l'),
+    ).toBe('1\n');
   });
 
   test.each([

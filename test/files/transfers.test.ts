@@ -63,6 +63,19 @@ describe('an upload in parts', () => {
     expect(await errorOf(early)).toMatchObject({ status: 400, code: 'invalid_argument' });
   });
 
+  test('is not completed with fewer parts than were written, and goes on after that', async () => {
+    const { uploadId } = await begin('/tmp/miscounted');
+    for (const n of [1, 2, 3]) await put(uploadId, n);
+    const complete = (parts: number) =>
+      sandbox.call(`/files/uploads/${uploadId}/complete`, { method: 'POST', json: { parts } });
+    expect(await errorOf(await complete(2))).toMatchObject({
+      status: 409,
+      code: 'conflict',
+      message: 'Part 3 was written, too, and parts is 2.',
+    });
+    expect((await complete(3)).status).toBe(200);
+  });
+
   test('has bounds on its parts', async () => {
     const json = { path: '/tmp/x', partBytes: 64 * 1024 * 1024 + 1 };
     expect((await sandbox.call('/files/uploads', { method: 'POST', json })).status).toBe(400);

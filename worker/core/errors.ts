@@ -103,6 +103,7 @@ const fromRunner: Record<RunnerErrorCode, ErrorCode> = {
   range_not_satisfiable: 'range_not_satisfiable',
   no_space: 'insufficient_storage',
   upload_not_found: 'not_found',
+  conflict: 'conflict',
   too_many_watches: 'rate_limited',
   transfer_failed: 'transfer_failed',
   template_unavailable: 'template_unavailable',

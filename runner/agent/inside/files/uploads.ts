@@ -38,6 +38,8 @@ export class Uploads {
         if (bytes + chunk.length > upload.partBytes) {
           throw new AgentFault('file_too_large', `A part of this upload has at most ${upload.partBytes} bytes.`);
         }
+        // Should this be cut, what came before it is written over in part.
+        upload.parts.delete(part);
         upload.staged.writeAt(chunk, (part - 1) * upload.partBytes + bytes);
         bytes += chunk.length;
       },
@@ -52,6 +54,11 @@ export class Uploads {
 
   complete(input: FileInput<'uploadComplete'>, user: Identity): { entry: FileInfo } {
     const upload = this.#get(input.uploadId, user);
+    // A wrong count would cut the file short, and nobody would be told.
+    const beyond = upload.parts.keys().find((part) => part > input.parts);
+    if (beyond !== undefined) {
+      throw new AgentFault('conflict', `Part ${beyond} was written, too, and parts is ${input.parts}.`);
+    }
     let length = 0;
     for (let part = 1; part <= input.parts; part += 1) {
       const bytes = upload.parts.get(part);
