@@ -89,7 +89,14 @@ test('a tar header says the same when it is read again', () => {
   const name = fc.string({ minLength: 1, maxLength: 300, unit: 'grapheme' }).filter((text) => !/[\0\n]/.test(text));
   fc.assert(
     fc.property(name, fc.nat(0o7777), fc.integer({ min: 0, max: 2 ** 45 }), (path, mode, sizeBytes) => {
-      const bytes = encodeEntry({ path, type: 'file', mode, sizeBytes, modifiedAtSeconds: 12, linkPath: '' });
+      const bytes = encodeEntry({
+        path: Buffer.from(path),
+        type: 'file',
+        mode,
+        sizeBytes,
+        modifiedAtSeconds: 12,
+        linkPath: new Uint8Array(),
+      });
       const first = decodeHeader(bytes.subarray(0, 512));
       const pax =
         first?.typeflag === 'x' ? decodePax(bytes.subarray(512, 512 + first.sizeBytes)) : new Map<string, string>();

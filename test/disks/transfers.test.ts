@@ -141,13 +141,22 @@ describe('a directory', () => {
     expect(await refused('to', { path: '/many/', destination: '/tmp/many more' })).toMatchObject({ status: 413 });
   });
 
-  test('with a name that a disk can’t have is refused and nothing of it is visible', async () => {
-    await sandbox.output(`mkdir -p /tmp/named && cd /tmp/named && : > a && : > "$(printf 'b\\nc')"`);
-    expect(await refused('from', { source: '/tmp/named', path: '/named/' })).toMatchObject({
-      status: 400,
-      code: 'invalid_argument',
-    });
-    expect((await read('/named/a')).status).toBe(404);
+  test('with a name that a disk can’t have is refused, the sentence says which, and nothing of it is visible', async () => {
+    for (const [name, shown] of [
+      ['b\\nc', '"/named/b\\nc"'],
+      ['d\\rx/file', '"/named/d\\rx/file"'],
+      ['latin-\\351', '«latin-\ufffd»'],
+    ] as const) {
+      await sandbox.output(
+        `rm -rf /tmp/named; mkdir /tmp/named; cd /tmp/named; : > a; name="$(printf '${name}')"; mkdir -p "$(dirname "$name")"; : > "$name"`,
+      );
+      expect(await refused('from', { source: '/tmp/named', path: '/named/' })).toMatchObject({
+        status: 400,
+        code: 'invalid_argument',
+        message: expect.stringContaining(shown) as string,
+      });
+      expect((await read('/named/a')).status).toBe(404);
+    }
   });
 
   test('with a name that is a file’s and a directory’s, or twice the same in a file system, is 409', async () => {

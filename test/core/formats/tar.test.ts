@@ -220,12 +220,12 @@ describe('the agent in the sandbox', () => {
   const long = `deep/${'é'.repeat(100)}/${'x'.repeat(150)}`;
 
   it('writes what is unpacked here', async () => {
-    const base = { mode: 0o644, modifiedAtSeconds: 1.5, linkPath: '' };
+    const base = { mode: 0o644, modifiedAtSeconds: 1.5, linkPath: Buffer.alloc(0) };
     const archive = Buffer.concat([
-      encodeEntry({ ...base, type: 'directory', path: 'deep/', sizeBytes: 0 }),
-      encodeEntry({ ...base, type: 'file', path: long, sizeBytes: 4 }),
+      encodeEntry({ ...base, type: 'directory', path: Buffer.from('deep/'), sizeBytes: 0 }),
+      encodeEntry({ ...base, type: 'file', path: Buffer.from(long), sizeBytes: 4 }),
       Buffer.from('deep'.padEnd(512, '\0')),
-      encodeEntry({ ...base, type: 'symlink', path: 'link', sizeBytes: 0, linkPath: long }),
+      encodeEntry({ ...base, type: 'symlink', path: Buffer.from('link'), sizeBytes: 0, linkPath: Buffer.from(long) }),
       Buffer.alloc(1024),
     ]);
     expect(await unpacked(archive)).toMatchObject([

@@ -17,7 +17,6 @@ export const parseArtifactPath = (fullPath: string): ArtifactPlace => {
   const nameFrom = fullPath.lastIndexOf('/') + 1;
   const name = fullPath.slice(nameFrom);
   if (name === '') throw invalid('The path of an artifact ends with its name, not with "/".');
-  if (control.test(name)) throw invalid("An artifact's name can't contain control characters.");
   return { path: fullPath.slice(0, nameFrom), name };
 };
 
@@ -43,7 +42,7 @@ const requirePath = (path: string): void => {
     throw invalid(`A path has at most ${maxPathBytes} bytes.`);
   }
   if (!path.isWellFormed()) throw invalid('The path is not well-formed Unicode.');
-  if (path.includes('\0')) throw invalid("A path can't contain NUL.");
+  if (control.test(path)) throw invalid(`A path can't contain control characters: ${JSON.stringify(path)}.`);
   if (path.split('/').some((segment) => segment === '.' || segment === '..')) {
     throw invalid('A path can\'t contain the segments "." and "..".');
   }

@@ -15,7 +15,7 @@ export function entryPath(name: Uint8Array, bytesMax: number): string {
   try {
     path = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(name);
   } catch {
-    throw refused('with a path that is not UTF-8');
+    throw refused('with a path that is not UTF-8', new TextDecoder().decode(name));
   }
   if (path.includes('\0')) throw refused('with a NUL in its path');
   if (path.startsWith('/')) throw refused('with an absolute path', path);

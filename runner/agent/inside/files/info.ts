@@ -10,16 +10,19 @@ export function absolutePath(path: string, home: string): string {
   return resolve(home, path);
 }
 
+/** Of a file: bytes where its names came from the system, which need not be UTF-8. */
+export type FilePath = string | Buffer;
+
 /** Runs it with system errors told as faults about `path`. */
-export function told<T>(path: string, work: () => T): T {
+export function told<T>(path: FilePath, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    throw fileFault(error, path);
+    throw fileFault(error, String(path));
   }
 }
 
-export const find = (path: string): Stats | undefined => told(path, () => lstatSync(path, { throwIfNoEntry: false }));
+export const find = (path: FilePath): Stats | undefined => told(path, () => lstatSync(path, { throwIfNoEntry: false }));
 
 export const findFollowing = (path: string): Stats | undefined =>
   told(path, () => statSync(path, { throwIfNoEntry: false }));
@@ -55,9 +58,12 @@ function kindOf(stat: Stats): FileInfo['kind'] {
  * The kernel lets every thread of a process open that process's descriptors by /proc/self/fd whatever its uid, so what the
  * agent holds open for one user would be readable by another.
  */
-export function refuseOwnProcess(path: string): void {
+export function refuseOwnProcess(path: FilePath): void {
   const real = told(path, () => realpathSync(path));
   if (real.startsWith(`/proc/${process.pid}/`)) {
-    throw new AgentFault('file_permission_denied', `${path}: the agent's own entries in /proc are not accessible`);
+    throw new AgentFault(
+      'file_permission_denied',
+      `${String(path)}: the agent's own entries in /proc are not accessible`,
+    );
   }
 }

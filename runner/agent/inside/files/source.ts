@@ -1,12 +1,12 @@
 import type { Stats } from 'node:fs';
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { AgentFault } from '../fault.ts';
-import { refuseOwnProcess, told } from './info.ts';
+import { refuseOwnProcess, told, type FilePath } from './info.ts';
 
 /** Opens a regular file for reading, through symlinks. Nothing else is ever opened: a FIFO would block, a device may act. */
-export function openSource(path: string): { fd: number; stat: Stats } {
+export function openSource(path: FilePath): { fd: number; stat: Stats } {
   const notAFile = (stat: Stats): AgentFault =>
-    new AgentFault('not_a_file', `${path}: it is ${stat.isDirectory() ? 'a directory' : 'not a regular file'}`);
+    new AgentFault('not_a_file', `${String(path)}: it is ${stat.isDirectory() ? 'a directory' : 'not a regular file'}`);
   const before = told(path, () => statSync(path));
   if (!before.isFile()) throw notAFile(before);
   refuseOwnProcess(path);

@@ -10,6 +10,13 @@ export interface TarEntry {
   linkPath: string;
 }
 
+/** Names are bytes: the system's need not be UTF-8. */
+export interface EntryToWrite extends Omit<TarEntry, 'type' | 'path' | 'linkPath'> {
+  type: 'file' | 'directory' | 'symlink';
+  path: Uint8Array;
+  linkPath: Uint8Array;
+}
+
 /** What a header block says, before extended headers are applied. */
 export interface RawHeader {
   name: string;
@@ -27,17 +34,17 @@ const decoder = new TextDecoder();
 const typeflags = { file: '0', hardlink: '1', symlink: '2', directory: '5' } as const;
 
 /** The header of `entry`, preceded by an extended one where its names or size do not fit. */
-export function encodeEntry(entry: Omit<TarEntry, 'type'> & { type: 'file' | 'directory' | 'symlink' }): Uint8Array {
-  const records: string[] = [];
+export function encodeEntry(entry: EntryToWrite): Uint8Array {
+  const records: Uint8Array[] = [];
   if (!fits(entry.path)) records.push(paxRecord('path', entry.path));
   if (!fits(entry.linkPath)) records.push(paxRecord('linkpath', entry.linkPath));
-  if (entry.sizeBytes > octalSizeMax) records.push(paxRecord('size', String(entry.sizeBytes)));
+  if (entry.sizeBytes > octalSizeMax) records.push(paxRecord('size', encoder.encode(String(entry.sizeBytes))));
   const header = encodeHeader({ ...entry, typeflag: typeflags[entry.type] });
   if (records.length === 0) return header;
-  const body = encoder.encode(records.join(''));
+  const body = Buffer.concat(records);
   const extended = {
-    path: 'pax',
-    linkPath: '',
+    path: encoder.encode('pax'),
+    linkPath: new Uint8Array(),
     mode: 0o644,
     sizeBytes: body.length,
     modifiedAtSeconds: 0,
@@ -52,17 +59,18 @@ export function encodeEntry(entry: Omit<TarEntry, 'type'> & { type: 'file' | 'di
 
 export const padded = (bytes: number): number => Math.ceil(bytes / blockBytes) * blockBytes;
 
-const fits = (name: string): boolean => encoder.encode(name).length <= nameBytes && /^[\x20-\x7e]*$/.test(name);
+const fits = (name: Uint8Array): boolean =>
+  name.length <= nameBytes && name.every((byte) => byte >= 0x20 && byte <= 0x7e);
 
 /** «length key=value\n», where the length counts itself. */
-function paxRecord(key: string, value: string): string {
-  const rest = encoder.encode(` ${key}=${value}\n`).length;
+function paxRecord(key: string, value: Uint8Array): Uint8Array {
+  const rest = key.length + value.length + 3;
   let length = rest;
   while (length !== rest + String(length).length) length = rest + String(length).length;
-  return `${length} ${key}=${value}\n`;
+  return Buffer.concat([encoder.encode(`${length} ${key}=`), value, encoder.encode('\n')]);
 }
 
-function encodeHeader(entry: Omit<TarEntry, 'type'> & { typeflag: string }): Uint8Array {
+function encodeHeader(entry: Omit<EntryToWrite, 'type'> & { typeflag: string }): Uint8Array {
   const block = new Uint8Array(blockBytes);
   const text = (value: string, at: number, bytes: number): void =>
     block.set(encoder.encode(value).subarray(0, bytes), at);
@@ -74,7 +82,7 @@ function encodeHeader(entry: Omit<TarEntry, 'type'> & { typeflag: string }): Uin
       at,
       bytes - 1,
     );
-  text(entry.path, 0, nameBytes);
+  block.set(entry.path.subarray(0, nameBytes));
   octal(entry.mode & 0o7777, 100, 8);
   octal(0, 108, 8);
   octal(0, 116, 8);
@@ -82,7 +90,7 @@ function encodeHeader(entry: Omit<TarEntry, 'type'> & { typeflag: string }): Uin
   octal(entry.modifiedAtSeconds, 136, 12);
   text('        ', 148, 8);
   text(entry.typeflag, 156, 1);
-  text(entry.linkPath, 157, nameBytes);
+  block.set(entry.linkPath.subarray(0, nameBytes), 157);
   text('ustar\u000000', 257, 8);
   octal(
     block.reduce((sum, byte) => sum + byte, 0),

@@ -1,30 +1,35 @@
 import { closeSync, readSync, readdirSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
 import { AgentFault } from '../fault.ts';
 import { find, told } from './info.ts';
 import { openSource } from './source.ts';
-import { blockBytes, encodeEntry, padded } from './tar-format.ts';
+import { blockBytes, encodeEntry, padded, type EntryToWrite } from './tar-format.ts';
+
+const slash = Buffer.from('/');
+const nothing = Buffer.alloc(0);
 
 /** A tar of the directory's content, piece by piece. To be advanced with the identity of its reader. */
 export function* tarOf(root: string, buffer: Uint8Array): Generator<Uint8Array, void> {
-  yield* entriesOf(root, '', buffer);
+  yield* entriesOf(Buffer.from(`${root}/`), nothing, buffer);
   yield new Uint8Array(2 * blockBytes);
 }
 
-function* entriesOf(root: string, prefix: string, buffer: Uint8Array): Generator<Uint8Array, void> {
-  const directory = join(root, prefix);
-  for (const name of told(directory, () => readdirSync(directory)).sort()) {
-    const path = join(directory, name);
+/** `root` and `prefix` end with a slash, or are nothing. Names stay bytes: as text, one that is not UTF-8 would name another file. */
+function* entriesOf(root: Buffer, prefix: Buffer, buffer: Uint8Array): Generator<Uint8Array, void> {
+  const directory = Buffer.concat([root, prefix]);
+  const names = told(directory, () => readdirSync(directory, { encoding: 'buffer' }));
+  for (const name of names.sort((one, other) => Buffer.compare(one, other))) {
+    const path = Buffer.concat([directory, name]);
     const stat = find(path);
     // Removed since; sockets, FIFOs and devices are not carried.
     if (stat === undefined) continue;
-    const base = { mode: stat.mode & 0o7777, modifiedAtSeconds: stat.mtimeMs / 1000, sizeBytes: 0, linkPath: '' };
-    const relative = `${prefix}${name}`;
+    const base = { mode: stat.mode & 0o7777, modifiedAtSeconds: stat.mtimeMs / 1000, sizeBytes: 0, linkPath: nothing };
+    const relative = Buffer.concat([prefix, name]);
     if (stat.isDirectory()) {
-      yield encodeEntry({ ...base, type: 'directory', path: `${relative}/` });
-      yield* entriesOf(root, `${relative}/`, buffer);
+      const below = Buffer.concat([relative, slash]);
+      yield encodeEntry({ ...base, type: 'directory', path: below });
+      yield* entriesOf(root, below, buffer);
     } else if (stat.isSymbolicLink()) {
-      const linkPath = told(path, () => readlinkSync(path));
+      const linkPath = told(path, () => readlinkSync(path, { encoding: 'buffer' }));
       yield encodeEntry({ ...base, type: 'symlink', path: relative, linkPath });
     } else if (stat.isFile()) {
       yield* fileOf(path, { ...base, path: relative }, buffer);
@@ -33,8 +38,8 @@ function* entriesOf(root: string, prefix: string, buffer: Uint8Array): Generator
 }
 
 function* fileOf(
-  path: string,
-  base: { path: string; mode: number; modifiedAtSeconds: number; linkPath: string },
+  path: Buffer,
+  base: Omit<EntryToWrite, 'type' | 'sizeBytes'>,
   buffer: Uint8Array,
 ): Generator<Uint8Array, void> {
   const { fd, stat } = openSource(path);
@@ -43,7 +48,7 @@ function* fileOf(
     let left = stat.size;
     while (left > 0) {
       const bytes = told(path, () => readSync(fd, buffer, 0, Math.min(left, buffer.length), null));
-      if (bytes === 0) throw new AgentFault('transfer_failed', `${path}: it became shorter while it was read`);
+      if (bytes === 0) throw new AgentFault('transfer_failed', `${String(path)}: it became shorter while it was read`);
       left -= bytes;
       yield buffer.subarray(0, bytes);
     }
