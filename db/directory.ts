@@ -141,10 +141,16 @@ export const blobs = sqliteTable(
   ],
 );
 
-/** What a tenant's live blobs and the parts of its open uploads take. Kept by triggers. */
+/** What a tenant takes, here and in R2. Kept by triggers, which also refuse records past their bound: a row for each tenant. */
 export const tenantStorage = sqliteTable('tenant_storage', {
   tenantId: text('tenant_id').primaryKey(),
+  /** Of live blobs and of the parts of open uploads. */
   bytes: integer('bytes').notNull(),
+  /** About what the rows of artifacts, disks, users, skills and uploads take in this database. */
+  recordBytes: integer('record_bytes').notNull().default(0),
+  /** Of blobs that are condemned and not yet swept. */
+  condemnedBytes: integer('condemned_bytes').notNull().default(0),
+  condemnedCount: integer('condemned_count').notNull().default(0),
 });
 
 /** Resumable uploads: those under way, and for a day those that were completed. */
