@@ -1,6 +1,7 @@
 import { HTTPException } from 'hono/http-exception';
 import type { Context as HonoContext } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import { recordsExceeded } from '../core/artifacts/storage-quota.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { AppEnv } from './app-env.ts';
 import { describeCause } from '../core/describe-cause.ts';
@@ -11,6 +12,8 @@ export const toServiceError = (error: unknown): ServiceError => {
   if (error instanceof HTTPException && error.status < 500) {
     return new ServiceError('invalid_argument', `${error.message || 'The request is malformed'}.`, { cause: error });
   }
+  const refusal = recordsExceeded(error);
+  if (refusal) return refusal;
   return new ServiceError('internal', 'Something went wrong on our side. The request id identifies it in our logs.', {
     cause: error,
   });

@@ -1,10 +1,11 @@
 import type { Artifact } from '../../../db/directory.ts';
 import { getDisk } from '../disks/get-disk.ts';
+import { databaseSays } from '../database-says.ts';
 import type { Context } from '../ports.ts';
 import { commitStatements } from './commit-statements.ts';
 import { checkPrecondition, type Precondition } from './precondition.ts';
 import { unstage, type StagedBlob } from './stage-bytes.ts';
-import { quotaError } from './storage-quota.ts';
+import { explainQuota, recordsExceeded } from './storage-quota.ts';
 
 export interface ArtifactWrite {
   /** '/dir/' */
@@ -42,16 +43,23 @@ export const commitArtifacts = async (
   writes: readonly ArtifactWrite[],
   options: CommitOptions = {},
 ): Promise<CommittedArtifact[]> => {
-  const rows = await attempt(ctx, diskId, writes, options);
+  const rows = await attempt(ctx, diskId, writes, options).catch((error: unknown) => {
+    const refusal = recordsExceeded(error);
+    if (refusal && options.uploadId === undefined) unstage(ctx, idsOf(writes));
+    throw refusal ?? error;
+  });
   const used = new Set(rows.map(({ blobId }) => blobId));
-  const unused = writes.map(({ blob }) => blob.blobId).filter((blobId) => !used.has(blobId));
+  const unused = idsOf(writes).filter((blobId) => !used.has(blobId));
   // What an upload has put together stays its own until the upload ends: it may be completed again, or another request did just that.
   if (rows.length > 0 || options.uploadId === undefined) unstage(ctx, unused);
   if (rows.length > 0 || writes.length === 0) return rows;
   await getDisk(ctx, diskId);
   const [first] = writes;
   if (first && options.precondition) await checkPrecondition(ctx, diskId, first, options.precondition);
-  throw quotaError(ctx);
+  throw await explainQuota(
+    ctx,
+    writes.reduce((sum, { blob }) => sum + blob.sizeBytes, 0),
+  );
 };
 
 /**
@@ -67,18 +75,13 @@ const attempt = async (
   try {
     return await commit(ctx, diskId, writes, options);
   } catch (error) {
-    if (!isCondemned(error)) throw error;
+    if (!databaseSays(error, 'blob_condemned')) throw error;
     const anew = writes.map((write) => ({ ...write, blob: { ...write.blob, digest: null } }));
     return commit(ctx, diskId, anew, options);
   }
 };
 
-const isCondemned = (error: unknown): boolean => {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (cause.message.includes('blob_condemned')) return true;
-  }
-  return false;
-};
+const idsOf = (writes: readonly ArtifactWrite[]): string[] => writes.map(({ blob }) => blob.blobId);
 
 const commit = async (
   ctx: Context,

@@ -63,27 +63,29 @@ const insertBlobs = (commit: Commit) => {
     .insert(blobs)
     .select(
       sql`select ${field('blobId')}, ${ctx.actor.tenant.id}, ${field('digest')}, ${field('size')}, 0, ${nowMs}, null from ${given}
-        where ${fitsQuota(ctx, addedBytes(commit))}`,
+        where ${fitsQuota(ctx, addedBytes(commit), freedBytes(commit))}`,
     )
     .onConflictDoNothing();
 };
 
-/** What the commit adds to what the tenant stores, less what it lets go; equal content counts once. */
-const addedBytes = ({ diskId, given, field, live, options: { uploadId } }: Commit): SQL => {
+/** What the commit adds to what the tenant stores; equal content counts once. */
+const addedBytes = ({ given, field, live, options: { uploadId } }: Commit): SQL => {
   const stored = sql`(select coalesce(sum(size), 0) from (select max(${field('size')}) as size from ${given} where ${live} is null
     group by coalesce(${field('digest')}, ${field('blobId')})))`;
-  // What only the overwritten artifacts refer to.
-  const freed = sql`(select coalesce(sum(was.size_bytes), 0) from (select old.blob_id as id, count(*) as refs from ${given}
-    cross join ${artifacts} as old on old.disk_id = ${diskId} and old.path = ${field('path')} and old.name = ${field('name')}
-    group by old.blob_id) as let_go join ${blobs} as was on was.id = let_go.id
-    where was.refs = let_go.refs and was.id not in (select ${live} from ${given} where ${live} is not null))`;
   // Parts count until the commit, and the blob that they make up from then on: never both.
   const parts =
     uploadId === undefined
       ? sql`0`
       : sql`(select coalesce(sum(part.size_bytes), 0) from ${uploadParts} as part where part.upload_id = ${uploadId})`;
-  return sql`${stored} - ${freed} - ${parts}`;
+  return sql`${stored} - ${parts}`;
 };
+
+/** What only the overwritten artifacts refer to. */
+const freedBytes = ({ diskId, given, field, live }: Commit): SQL =>
+  sql`(select coalesce(sum(was.size_bytes), 0) from (select old.blob_id as id, count(*) as refs from ${given}
+    cross join ${artifacts} as old on old.disk_id = ${diskId} and old.path = ${field('path')} and old.name = ${field('name')}
+    group by old.blob_id) as let_go join ${blobs} as was on was.id = let_go.id
+    where was.refs = let_go.refs and was.id not in (select ${live} from ${given} where ${live} is not null))`;
 
 /** All of them, if the disk is the tenant's, every one has its blob, and the caller's conditions hold; else none. */
 const upsertArtifacts = ({ ctx, diskId, writes, options, given, field, live, nowMs }: Commit) => {

@@ -5,8 +5,8 @@ import { planRelocation, type Relocation } from './relocation.ts';
 
 /**
  * Copies an artifact, or a directory with all below it, within a disk: all of it or nothing. The copies share their blobs with the
- * originals, so they take no storage. Answers how many there are. Throws invalid_argument (also for more than 10,000 artifacts, and
- * where one lies in the other), not_found, conflict.
+ * originals, so they take no storage, but their rows count. Answers how many there are. Throws invalid_argument (also for more than 10,000
+ * artifacts, and where one lies in the other), not_found, conflict.
  */
 export const copyArtifacts = async (ctx: Context, diskId: string, input: Relocation): Promise<number> => {
   const { isSource, newPath, newName, isInTheWay, allowed, explain } = planRelocation(ctx, diskId, input);

@@ -2,6 +2,7 @@ import { and, eq, gt, isNull, sql } from 'drizzle-orm';
 import { disks, uploads, type Upload } from '../../../db/directory.ts';
 import { blobKey } from '../artifacts/blob-key.ts';
 import type { ArtifactPlace } from '../artifacts/get-artifact.ts';
+import { recordsExceeded } from '../artifacts/storage-quota.ts';
 import { getDisk } from '../disks/get-disk.ts';
 import { ServiceError } from '../errors.ts';
 import { newBlobId, newUploadId } from '../ids.ts';
@@ -45,7 +46,12 @@ export const createUpload = async (ctx: Context, diskId: string, input: CreateUp
     expiresAtMs: nowMs + uploadLimits.lifetimeMs,
     artifactId: null,
   };
-  if (await insertUpload(ctx, upload)) return upload;
+  const inserted = await insertUpload(ctx, upload).catch((error: unknown) => {
+    const refusal = recordsExceeded(error);
+    if (refusal) ctx.after(ctx.objects.abortMultipart(key, multipartId));
+    throw refusal ?? error;
+  });
+  if (inserted) return upload;
   ctx.after(ctx.objects.abortMultipart(key, multipartId));
   await getDisk(ctx, diskId);
   throw tooMany();

@@ -1,7 +1,7 @@
 import { and, eq, isNull, sql } from 'drizzle-orm';
 import { uploadParts, uploads, type Upload } from '../../../db/directory.ts';
 import { blobKey } from '../artifacts/blob-key.ts';
-import { fitsQuota, quotaError } from '../artifacts/storage-quota.ts';
+import { explainQuota, fitsQuota } from '../artifacts/storage-quota.ts';
 import { ServiceError } from '../errors.ts';
 import { chunksOf, type ByteInput } from '../formats/byte-source.ts';
 import { newOperationId } from '../ids.ts';
@@ -87,7 +87,7 @@ const claim = async (ctx: Context, upload: Upload, part: number, sizeBytes: numb
     .returning({ part: uploadParts.part });
   if (rows.length > 0) return;
   await findOpenUpload(ctx, upload.diskId, upload.id);
-  throw quotaError(ctx);
+  throw await explainQuota(ctx, sizeBytes);
 };
 
 /** False when another write of the part began meanwhile, or the upload is over. */
