@@ -189,6 +189,21 @@ test('ls tells a directory’s files by name and the names of those below; an em
   expect(failureOf(out)).toEqual(failure(400, /\.\./));
 });
 
+test('ls of more meta than an answer holds is 413, which says that it is the meta', async () => {
+  await put('0', 'x', '/heavy/', { text: 'x'.repeat(16_000) });
+  const copy = `/v1/disks/${disk.replaceAll('-', '')}/artifacts/copy`;
+  for (let from = 1; from < 600; from += 30) {
+    const copies = Array.from({ length: 30 }, (_, index) => `/heavy/${from + index}`);
+    await Promise.all(
+      copies.map((destination) =>
+        acontext.tenant.json(copy, { method: 'POST', json: { source: '/heavy/0', destination } }),
+      ),
+    );
+  }
+  const answer = await acontext.send('GET', `/disk/${disk}/artifact/ls?${query({ path: '/heavy/' })}`);
+  expect(failureOf(answer)).toEqual(failure(413, /^The meta of .* the first 5\d\d entries; the native API/));
+});
+
 test('the raw bytes are served with their type', async () => {
   const bytes = new Uint8Array(70_000).map((_, index) => index % 251);
   await put('x.bin', bytes);
@@ -214,7 +229,9 @@ describe('a form', () => {
   test('of 16 MiB is taken, one byte more is 413', async () => {
     expect(infoOf(await put('max.bin', new Uint8Array(16 * 1024 * 1024))).size).toBe(16 * 1024 * 1024);
     const answer = await post([{ name: 'file', value: new Uint8Array(16 * 1024 * 1024 + 1), filename: 'over.bin' }]);
-    expect(failureOf(answer)).toEqual(failure(413, /16777216/));
+    expect(failureOf(answer)).toEqual(
+      failure(413, /16777216 bytes; larger files come by upload_from_sandbox or the native API/),
+    );
     expect((await acontext.send('GET', `/disk/${disk}/artifact?file_path=%2Fover.bin`)).status).toBe(404);
   });
 

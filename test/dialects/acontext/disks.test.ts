@@ -106,6 +106,27 @@ describe('users', () => {
     expect(failureOf(await acontext.send('GET', '/user/ls?limit=201'))).toEqual(failure(400, /./));
   });
 
+  test('are listed 1,000 at once where no limit is asked for, and the cursor leads on', async () => {
+    const crowd = await createAcontext();
+    try {
+      const names = Array.from({ length: 1001 }, (_, index) => `user-${index}`);
+      for (let from = 0; from < names.length; from += 50) {
+        await Promise.all(names.slice(from, from + 50).map((user) => crowd.data(201, 'POST', '/disk', { user })));
+      }
+      const page = await crowd.data<Page<{ identifier: string }>>(200, 'GET', '/user/ls');
+      expect([page.items.length, page.has_more]).toEqual([1000, true]);
+      const rest = await crowd.data<Page<{ identifier: string }>>(
+        200,
+        'GET',
+        `/user/ls?cursor=${encodeURIComponent(page.next_cursor ?? '')}`,
+      );
+      expect([rest.items.length, rest.has_more]).toEqual([1, false]);
+      expect(new Set([...page.items, ...rest.items].map(({ identifier }) => identifier))).toEqual(new Set(names));
+    } finally {
+      await crowd.cleanUp();
+    }
+  });
+
   test('go with their disks; whom there is not is deleted already', async () => {
     const { id } = await make(name);
     expect(await acontext.send('DELETE', `/user/${path}`)).toMatchObject({ status: 200, text: '{"code":0,"msg":""}' });

@@ -11,6 +11,8 @@ export interface MultipartBounds {
   fieldBytesMax: number;
   /** Of a part with one. */
   fileBytesMax: number;
+  /** Where larger ones go, as the rest of a sentence; absent: nowhere. */
+  largerFiles?: string;
   duplicateNames: 'refused' | 'allowed';
 }
 
@@ -57,8 +59,9 @@ export async function* readMultipart(
       }
       names.add(part.name);
       const bytesMax = part.filename === undefined ? bounds.fieldBytesMax : bounds.fileBytesMax;
+      const wayOut = part.filename === undefined ? '' : (bounds.largerFiles ?? '');
       const content = form.content(bytesMax, () =>
-        tooLarge(`has a part «${part.name.slice(0, 100)}» of more than ${bytesMax} bytes`),
+        tooLarge(`has a part «${part.name.slice(0, 100)}» of more than ${bytesMax} bytes${wayOut}`),
       );
       yield { ...part, body: content.read() };
       await content.skip();

@@ -15,8 +15,20 @@ import { sandboxRefOf } from './sandbox-bytes.ts';
 export interface TreeFile {
   /** Relative to it. */
   path: string;
-  artifact: Artifact;
+  artifact: FoundFile;
 }
+
+/** Without its metadata: a directory's would be many MB. */
+export type FoundFile = Pick<Artifact, keyof typeof fileColumns>;
+
+const fileColumns = {
+  path: artifacts.path,
+  name: artifacts.name,
+  blobId: artifacts.blobId,
+  contentType: artifacts.contentType,
+  sizeBytes: artifacts.sizeBytes,
+  updatedAtMs: artifacts.updatedAtMs,
+};
 
 /**
  * Copies all that lies in a disk's directory ('/dir/') into one of the sandbox, which is made if it is missing; files that are there and
@@ -53,7 +65,7 @@ export const writeTree = async (
 };
 
 /** Opened when it is its turn. */
-export async function* bodyOf(ctx: Context, artifact: Artifact): AsyncGenerator<Uint8Array, void> {
+export async function* bodyOf(ctx: Context, artifact: FoundFile): AsyncGenerator<Uint8Array, void> {
   if (artifact.sizeBytes > 0) yield* chunksOf(await readArtifact(ctx, ctx.actor.tenant.id, artifact));
 }
 
@@ -61,23 +73,23 @@ export async function* bodyOf(ctx: Context, artifact: Artifact): AsyncGenerator<
 export const treeBelow = async (ctx: Context, diskId: string, path: string): Promise<TreeFile[]> =>
   treeOf(await artifactsBelow(ctx, diskId, path), path);
 
-const artifactsBelow = async (ctx: Context, diskId: string, path: string): Promise<Artifact[]> => {
+const artifactsBelow = async (ctx: Context, diskId: string, path: string): Promise<FoundFile[]> => {
   const found = await findBelow(ctx, diskId, path, filesCountMax + 1);
   if (found.length > filesCountMax) throw tooManyFiles(`The directory ${path}`);
   return found;
 };
 
 /** The first `limit` artifacts in '/dir/' and below it, in the order of their paths. */
-export const findBelow = (ctx: Context, diskId: string, path: string, limit: number): Promise<Artifact[]> =>
+export const findBelow = (ctx: Context, diskId: string, path: string, limit: number): Promise<FoundFile[]> =>
   ctx.directory
-    .select()
+    .select(fileColumns)
     .from(artifacts)
     .where(inDirectory(diskId, path))
     .orderBy(asc(artifacts.path), asc(artifacts.name))
     .limit(limit);
 
 /** A disk's empty segments ('/a//b') are none in a file system, and there a name is a file's or a directory's. */
-const treeOf = (found: readonly Artifact[], directory: string): TreeFile[] => {
+const treeOf = (found: readonly FoundFile[], directory: string): TreeFile[] => {
   const files = found.map((artifact) => ({
     path: `${artifact.path}${artifact.name}`
       .slice(directory.length)

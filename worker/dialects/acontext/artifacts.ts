@@ -72,6 +72,16 @@ const remove = async (c: Handled): Promise<Response> => {
   return succeed(c, 200);
 };
 
+/** `listed`: what there was room for. */
+const tooMuchToList = (listed: number): ServiceError => {
+  const much =
+    listed < listedCount
+      ? `The meta of this directory's artifacts is more than an answer holds: it has room for the first ${listed} entries`
+      : `This directory holds more than ${listedCount} entries`;
+  const sentence = `${much}; the native API lists it in pages, glob finds some of them.`;
+  return new ServiceError('payload_too_large', sentence);
+};
+
 const listQuery = z.object({ path: z.string().default('/') });
 
 const list = async (c: Handled): Promise<Response> => {
@@ -83,12 +93,7 @@ const list = async (c: Handled): Promise<Response> => {
   const page = { cursor: undefined, limit: listedCount };
   const listed = await listDirectory(contextOf(c), pathId(c, 'disk_id'), directory, page);
   const { artifacts, directories, nextCursor } = listed;
-  if (nextCursor !== null) {
-    throw new ServiceError(
-      'payload_too_large',
-      `This directory holds more than ${listedCount} artifacts, or more of their meta than an answer does; the native API lists it in pages, glob finds some of them.`,
-    );
-  }
+  if (nextCursor !== null) throw tooMuchToList(artifacts.length + directories.length);
   return succeed(c, 200, { artifacts: artifacts.map(viewArtifact), directories });
 };
 

@@ -12,6 +12,7 @@ import type { Handled } from './route.ts';
 
 /** Acontext's own bound on what one form brings. */
 const fileMaxBytes = 16 * 1024 * 1024;
+const largerFiles = '; larger files come by upload_from_sandbox or the native API';
 
 interface Form {
   filePath: string;
@@ -22,7 +23,7 @@ interface Form {
 /** The form of an upsert, in any order of its parts; its file is staged while it is read. Nothing stays staged when this throws. */
 const readForm = async (c: Handled, ctx: Context): Promise<Form> => {
   const form: Form = { filePath: '', meta: '', file: undefined };
-  const bounds = { ...multipartBounds, fileBytesMax: fileMaxBytes, duplicateNames: 'refused' as const };
+  const bounds = { ...multipartBounds, fileBytesMax: fileMaxBytes, largerFiles, duplicateNames: 'refused' as const };
   try {
     const { content: body } = contentOf(c);
     for await (const part of readMultipart(c.req.header('content-type'), body, bounds)) {

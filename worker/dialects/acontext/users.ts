@@ -21,11 +21,11 @@ const viewUser = (user: User) => ({
   updated_at: timestampOf(user.updatedAtMs),
 });
 
-/** Absent or 0: all of them, without a cursor. */
+/** Absent or 0: all of them, with a cursor past allCount. */
 const listQuery = pageQuery.extend({ limit: z.coerce.number().int().min(0).max(200).default(0) });
 
-/** How many «all» can be. */
-const allCount = 10_000;
+/** How many «all» can be on one page: some MB of identifiers. */
+const allCount = 1_000;
 
 const list = async (c: Handled): Promise<Response> => {
   const { limit, cursor, time_desc: newestFirst } = readQuery(c, listQuery);
