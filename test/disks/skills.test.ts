@@ -65,6 +65,10 @@ describe('a skill', () => {
 
     const file = await tenant.api(`${path}/files/content?path=data/deep/blob.bin`);
     expect(Buffer.from(await file.arrayBuffer()).equals(blob)).toBe(true);
+    expect(await errorOf(await tenant.api(`${path}/files/content?path=data/none`))).toMatchObject({
+      status: 404,
+      message: 'The skill has no file data/none.',
+    });
     const range = { headers: { range: 'bytes=0-4' } };
     expect(await (await tenant.api(`${path}/files/content?path=scripts/run.py`, range)).text()).toBe('print');
 
@@ -94,6 +98,14 @@ describe('a skill', () => {
     );
     expect(skill.files.map(({ path }) => path)).toEqual(['skill.md', 'sub/a.txt']);
     expect(skill).toMatchObject({ user: null, metadata: null });
+  });
+
+  test('that comes as a form is refused, and told how it comes', async () => {
+    const form = new FormData();
+    form.set('file', new Blob([await zipOf({ 'SKILL.md': manifest('form') })]), 'skill.zip');
+    const answer = await errorOf(await tenant.api('/v1/skills', { method: 'POST', body: form }));
+    expect(answer).toMatchObject({ status: 400, code: 'invalid_argument' });
+    expect(answer.message).toContain('--data-binary');
   });
 
   test('is another tenant’s as little as a missing one', async () => {

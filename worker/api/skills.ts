@@ -6,6 +6,7 @@ import { getSkill, getSkillFile, listSkillFiles } from '../core/skills/get-skill
 import { listSkills } from '../core/skills/list-skills.ts';
 import { mountSkill } from '../core/skills/mount-skill.ts';
 import { packSkill } from '../core/skills/pack-skill.ts';
+import { ServiceError } from '../core/errors.ts';
 import type { Context } from '../core/ports.ts';
 import type { App } from './app-env.ts';
 import { answerArtifact } from './artifact-bytes.ts';
@@ -32,8 +33,18 @@ const viewWithFiles = async (ctx: Context, skill: Skill) => ({
   files: await listSkillFiles(ctx, skill),
 });
 
+/** What `curl -F` sends: read as a zip, it would be told that it is none. */
+const requireNoForm = (contentType = ''): void => {
+  if (!/^(multipart\/|application\/x-www-form-urlencoded)/i.test(contentType)) return;
+  throw new ServiceError(
+    'invalid_argument',
+    'The body is the zip itself, not a form: curl --data-binary @skill.zip -H "Content-Type: application/zip".',
+  );
+};
+
 export const registerSkills = (app: App): void => {
   app.openapi(skillRoutes.create, async (c) => {
+    requireNoForm(c.req.header('content-type'));
     const ctx = contextOf(c);
     const { user, metadata = null } = c.req.valid('query');
     const { content, contentBytes } = contentOf(c);

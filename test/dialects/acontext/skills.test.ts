@@ -93,7 +93,7 @@ test('a file is told by its content where that is text, and by a URL that needs 
   expect(url.startsWith(`${installation().url}/api/v1/material/`)).toBe(true);
   expect(Buffer.from(await (await fetch(url)).arrayBuffer()).equals(blob)).toBe(true);
   const answer = await acontext.send('GET', `${base}/${skill.id}/file?file_path=none`);
-  expect(failureOf(answer)).toEqual(failure(404, /no artifact/));
+  expect(failureOf(answer)).toEqual(failure(404, /The skill has no file none\./));
   expect((await acontext.send('GET', `${base}/${skill.id}/file`)).status).toBe(400);
 });
 

@@ -1,7 +1,7 @@
 import { and, eq, getTableColumns } from 'drizzle-orm';
 import { skills, users, type Artifact, type Skill } from '../../../db/directory.ts';
 import { parseArtifactPath } from '../artifacts/artifact-path.ts';
-import { getArtifact } from '../artifacts/get-artifact.ts';
+import { findArtifact } from '../artifacts/get-artifact.ts';
 import { ServiceError } from '../errors.ts';
 import { isUuidHex } from '../ids.ts';
 import type { Context } from '../ports.ts';
@@ -55,5 +55,7 @@ export const listSkillFiles = async (ctx: Context, { diskId }: Pick<Skill, 'disk
 /** `path` is relative, as in the skill's list of files. Throws not_found. */
 export const getSkillFile = async (ctx: Context, skillId: string, path: string): Promise<Artifact> => {
   const { diskId } = await getSkill(ctx, skillId);
-  return getArtifact(ctx, diskId, parseArtifactPath(path.startsWith('/') ? path : `/${path}`));
+  const file = await findArtifact(ctx, diskId, parseArtifactPath(path.startsWith('/') ? path : `/${path}`));
+  if (!file) throw new ServiceError('not_found', `The skill has no file ${path.slice(0, 1024)}.`);
+  return file;
 };
