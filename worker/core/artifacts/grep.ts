@@ -31,7 +31,7 @@ const maxSteps = 50e6;
 export const compileGrep = (pattern: string, options: GrepOptions): Grep => {
   requirePattern(pattern);
   if (options.flavour === 'acontext') {
-    const { find, programSize } = finderOf(pattern, true, () => compileRe2(translateAre(pattern)));
+    const { find, programSize } = finderOf(pattern, true, () => compileRe2(translateAre(pattern), 0, pattern));
     return grepOf(find, find, programSize);
   }
   if (namesLineBreak(pattern))

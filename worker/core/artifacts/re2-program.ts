@@ -1,4 +1,4 @@
-import { RE2JS, RE2JSException } from 're2js';
+import { RE2JS, RE2JSException, RE2JSSyntaxException } from 're2js';
 import { ServiceError } from '../errors.ts';
 import { invalidPattern } from './search-pattern.ts';
 
@@ -8,24 +8,27 @@ import { invalidPattern } from './search-pattern.ts';
  */
 export const maxProgramSize = 2000;
 
-/** Throws invalid_argument for what is no RE2 expression, and for what is too big. */
-export const compileRe2 = (expression: string, flags = 0): RE2JS => {
+/** Throws invalid_argument for what is no RE2 expression, and for what is too big. `written`: by the caller, who knows no other. */
+export const compileRe2 = (expression: string, flags = 0, written = expression): RE2JS => {
   if (estimateSize(expression) > maxProgramSize) throw tooBig();
   let compiled;
   try {
     compiled = RE2JS.compile(expression, flags);
   } catch (error) {
     if (!(error instanceof RE2JSException)) throw error;
-    throw invalidPattern(describe(expression, error), error);
+    throw invalidPattern(describe(expression, error, written), error);
   }
   if (compiled.programSize() > maxProgramSize) throw tooBig();
   return compiled;
 };
 
-const describe = (expression: string, error: RE2JSException): string => {
+const describe = (expression: string, error: RE2JSException, written: string): string => {
   if (/\(\?<?[=!]/.test(expression)) return 'Look-around, as in "(?=…)", is not supported.';
   if (/\\[1-9]/.test(expression)) return 'Back-references, as in "\\1", are not supported.';
-  return `${error.message.replace('error parsing regexp: ', '').slice(0, 200)}.`;
+  if (!(error instanceof RE2JSSyntaxException)) return `${error.message.slice(0, 200)}.`;
+  const at = error.getPattern() ?? '';
+  const shown = written.includes(at) ? at : written;
+  return `${error.getDescription()}${shown === '' ? '' : `: ${shown.slice(0, 200)}`}.`;
 };
 
 const tooBig = (): ServiceError =>
