@@ -100,6 +100,8 @@ test('a wrong method is 405 with Allow', async () => {
     expect(failureOf(answer)).toEqual(failure(405, /takes GET, HEAD/));
     expect(answer.headers.get('allow')).toBe('GET, HEAD');
   }
+  const open = await acontext.send('POST', '/material/x', { key: null });
+  expect(failureOf(open)).toEqual(failure(405, /takes GET, HEAD/));
 });
 
 test('a read-only key may read and is told what it lacks for the rest', async () => {

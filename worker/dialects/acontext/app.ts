@@ -9,12 +9,16 @@ import { acontextRoutes } from './route-table.ts';
 import type { AcontextRoute } from './route.ts';
 import { refuseUnserved } from './unserved.ts';
 
+/** As Hono has it. */
+const patternOf = ({ path }: AcontextRoute): string => path.replaceAll(/\{(.+?)\}/g, ':$1');
+
 /** Acontext's API: served below acontextPath, in its envelope whatever happens. Never a redirect: its Python SDK takes one for success. */
 export const createAcontextApp = (localTenantName: string | null, jsonBodyMaxBytes: number): Hono<AppEnv> => {
   const app = new Hono<AppEnv>();
   app.onError(renderFailure);
-  const register = ({ method, path, body, handler }: AcontextRoute): void => {
-    const pattern = path.replaceAll(/\{(.+?)\}/g, ':$1');
+  const register = (route: AcontextRoute): void => {
+    const { method, body, handler } = route;
+    const pattern = patternOf(route);
     if (body === 'json' || body === 'optional-json') {
       app.on(method, pattern, boundedJsonBody(body === 'json', jsonBodyMaxBytes));
     }
@@ -24,7 +28,12 @@ export const createAcontextApp = (localTenantName: string | null, jsonBodyMaxByt
     }
     app.on(method, pattern, handler);
   };
-  for (const route of acontextRoutes) if (route.open) register(route);
+  for (const route of acontextRoutes) {
+    if (!route.open) continue;
+    register(route);
+    // Another method is refused as such: a key would not help.
+    app.all(patternOf(route), (c) => refuseUnserved(c, acontextPath));
+  }
   app.use(acontextKey(localTenantName));
   for (const route of acontextRoutes) if (!route.open) register(route);
   app.all('*', (c) => refuseUnserved(c, acontextPath));
