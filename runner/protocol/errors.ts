@@ -4,7 +4,7 @@ import { z } from 'zod';
 export const runnerErrorCodes = [
   'invalid_argument',
   'sandbox_not_found', // not on this runner, or with another epoch: the route is stale
-  'sandbox_not_running', // paused, ending
+  'sandbox_not_running', // paused, being made
   'stale_revision',
   'process_not_found',
   'process_exists',

@@ -60,6 +60,8 @@ export class SandboxTable {
     if (!sandbox || sandbox.epoch !== epoch || sandbox.state === 'ended') {
       throw new RunnerError('sandbox_not_found', 'The sandbox is not on this node.');
     }
+    // For whoever asks it has ended: there is no way back from here, as there is from a pause.
+    if (sandbox.state === 'ending') throw new RunnerError('sandbox_not_found', 'The sandbox is ending.');
     if (!isLive(sandbox)) throw new RunnerError('sandbox_not_running', `The sandbox is ${sandbox.state}.`);
     return sandbox;
   }

@@ -115,6 +115,20 @@ test('a kill overtakes a running create, which leaves nothing behind', async () 
   expect(engine.containers.size).toBe(before);
 });
 
+test('exec in a sandbox that is being ended is told that it has ended', async () => {
+  const { edge } = harness;
+  const { sandboxId, session } = await harness.create();
+  let open = () => {};
+  const terminated = new Promise<void>((resolve) => (open = resolve));
+  session.terminateAll = () => terminated;
+  const kill = await edge.deliver('sandbox.kill', { sandboxId }, { revision: 2, graceMs: 1_000 });
+  await waitFor('the kill to be begun', () => edge.events(kill).length > 0, 5_000);
+  const refused = await edge.call('process.start', { sandboxId }, { spec: processSpec(), attach: null });
+  expect(refused.at(-1)).toMatchObject({ fault: { code: 'sandbox_not_found', message: 'The sandbox is ending.' } });
+  open();
+  await edge.until(kill, (all) => all.length === 2);
+});
+
 test('a kill before its create leaves a tombstone that refuses the create', async () => {
   const { edge, engine } = harness;
   const sandboxId = newSandboxId();

@@ -195,6 +195,29 @@ describe('kill', () => {
     expect([run.status, run.text]).toEqual([404, gone]);
   });
 
+  test('a sandbox that is being ended is gone already', async () => {
+    const { sandbox_id: id } = await create();
+    const native = `/v1/sandboxes/${id.replaceAll('-', '')}`;
+    const lasting = acontext.send('POST', `/sandbox/${id}/exec`, {
+      json: { command: "trap '' TERM; touch /tmp/on; while :; do sleep 0.1; done" },
+    });
+    const isOn = async () => (await acontext.tenant.api(`${native}/files/content?path=/tmp/on`)).status === 200;
+    await waitFor('the command to run', isOn, 10_000);
+    const ended = acontext.tenant.api(`${native}?graceSeconds=3`, { method: 'DELETE' });
+    await waitFor('its end to begin', async () => (await acontext.tenant.json(native))['state'] === 'ending', 3_000);
+    const asked = acontext.send('POST', `/sandbox/${id}/exec`, { json: { command: 'true' } });
+    expect(await asked).toMatchObject({ status: 404, text: gone });
+    expect((await ended).status).toBe(200);
+    await lasting;
+  });
+
+  test('a paused sandbox is not gone: an exec there is told to resume it', async () => {
+    const { sandbox_id: id } = await create();
+    await acontext.tenant.json(`/v1/sandboxes/${id.replaceAll('-', '')}/pause`, { method: 'POST' });
+    const run = await acontext.send('POST', `/sandbox/${id}/exec`, { json: { command: 'true' } });
+    expect(failureOf(run)).toEqual(failure(409, /paused\. Resume it/));
+  });
+
   test('a sandbox whose time is up is gone, and never made anew', async () => {
     const { sandbox_id: id } = await create();
     const path = `/v1/sandboxes/${id.replaceAll('-', '')}/timeout`;
