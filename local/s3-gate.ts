@@ -54,6 +54,8 @@ async function forward(target: URL | undefined, request: IncomingMessage, respon
   // As the URL reads in the end, not as it is written: "…/s3/../public/…" is another place.
   const url = URL.parse(request.url ?? '/', 'http://gate');
   if (!url?.pathname.startsWith(`${S3_PATH}/`)) return void response.writeHead(404).end();
+  // Miniflare obeys it unsigned: a URL for a few bytes would take another object, of any size and anybody's.
+  if (request.headers['x-amz-copy-source'] !== undefined) return void response.writeHead(403).end();
   if (!target) return void response.writeHead(503, { 'retry-after': '1' }).end();
   const { hostname: host, port } = target;
   // The Host header stays: it is signed.
