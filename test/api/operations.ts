@@ -82,7 +82,7 @@ const examples: Record<string, Example> = {
   writeArtifact: { ...artifact, bytes: 'text' },
   createArtifactUpload: { json: { path: '/file' } },
   writeArtifactPart: { bytes: 'text' },
-  createArtifactUploadUrls: { json: { parts: [1] } },
+  createArtifactUploadUrls: { json: { parts: [{ part: 1, sizeBytes: 1 }] } },
   completeArtifactUpload: { json: { parts: 1 } },
   createArtifactUrl: { json: { path: '/file' } },
   copyToSandbox: { json: { path: '/file', sandboxId: '0', destination: '/tmp/file' } },

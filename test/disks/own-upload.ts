@@ -55,11 +55,14 @@ export const beginUpload = async (disk: OwnDisk, body: Record<string, unknown>) 
       return (await response.json()) as ArtifactView;
     },
     refused: async (parts: unknown, headers?: Record<string, string>) => errorOf(await complete(parts, headers)),
-    urls: (parts: number[], more: Record<string, unknown> = {}) =>
+    /** Of parts with these sizes, from the first on. */
+    urls: (sizesBytes: number[], more: Record<string, unknown> = {}) =>
       disk.json<{ urls: { part: number; url: string }[]; expiresAt: string }>(`${base}/urls`, {
         method: 'POST',
-        json: { parts, ...more },
+        json: { parts: sizesBytes.map((sizeBytes, index) => ({ part: index + 1, sizeBytes })), ...more },
       }),
+    urlsRefused: async (...parts: { part: number; sizeBytes: number }[]) =>
+      errorOf(await disk.api(`${base}/urls`, { method: 'POST', json: { parts } })),
     abort: () => disk.api(base, { method: 'DELETE' }),
   };
 };

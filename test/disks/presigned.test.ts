@@ -24,7 +24,7 @@ const begin = (path: string, of: OwnDisk = disk) => beginUpload(of, { path, way:
 
 /** Sends all parts by their URLs, and gives what complete wants. */
 const sendAll = async (upload: Awaited<ReturnType<typeof begin>>, parts: Buffer<ArrayBuffer>[]) => {
-  const { urls } = await upload.urls(parts.map((_, index) => index + 1));
+  const { urls } = await upload.urls(parts.map(({ byteLength }) => byteLength));
   return Promise.all(urls.map(async ({ part, url }) => ({ part, etag: await send(url, parts[part - 1] ?? '') })));
 };
 
@@ -34,7 +34,7 @@ const urlOf = (path: string, body: Record<string, unknown> = {}) =>
 test('parts that went to their URLs become an artifact, and the URLs are dead afterwards', async () => {
   const parts = randomParts(2);
   const upload = await begin('/direct/two.bin');
-  const { urls, expiresAt } = await upload.urls([1, 2], { expiresInSeconds: 600 });
+  const { urls, expiresAt } = await upload.urls([PART, 1000], { expiresInSeconds: 600 });
   expect(Date.parse(expiresAt) - Date.now()).toBeLessThan(602_000);
   const [one = { url: '' }, two = { url: '' }] = urls;
   const etags = [
@@ -44,8 +44,7 @@ test('parts that went to their URLs become an artifact, and the URLs are dead af
   expect(await upload.completed(etags)).toMatchObject({ sizeBytes: PART + 1000, path: '/direct/two.bin' });
   expect(await upload.completed(etags)).toMatchObject({ sizeBytes: PART + 1000 });
   expect(sha256(await contentOf(disk, '/direct/two.bin'))).toBe(sha256(Buffer.concat(parts)));
-  const late = await fetch(one.url, { method: 'PUT', body: 'late' });
-  expect(late.status).toBe(404);
+  expect((await fetch(one.url, { method: 'PUT', body: parts[0] ?? '' })).status).toBe(404);
   expect(sha256(await contentOf(disk, '/direct/two.bin'))).toBe(sha256(Buffer.concat(parts)));
 });
 
@@ -59,28 +58,106 @@ test('a wrong ETag, a part twice and a mere count are refused, and the upload go
   expect(await upload.completed(etags)).toMatchObject({ sizeBytes: PART + 1000 });
 });
 
-test('what a direct upload turns out to take is held to the tenant’s limit', async () => {
-  const own = await createTenant({ maxStorageBytes: PART });
+test('the store takes a part with the length that was claimed, and with no other', async () => {
+  const upload = await begin('/direct/lengths.bin');
+  const [first = { url: '' }, second = { url: '' }] = (await upload.urls([PART, 1000])).urls;
+  const put = async (url: string, body: BodyInit, init: RequestInit & { duplex?: 'half' } = {}) =>
+    (await fetch(url, { method: 'PUT', body, ...init })).status;
+  for (const bytes of [1, 1000]) expect(await put(first.url, new Uint8Array(bytes))).toBe(403);
+  for (const bytes of [999, 1001, 5000]) expect(await put(second.url, new Uint8Array(bytes))).toBe(403);
+  // A refusal in the middle of a large body may end as a reset.
+  expect(await put(second.url, new Uint8Array(PART)).catch(() => 403)).toBe(403);
+  const untold = new Blob([new Uint8Array(1000)]).stream();
+  expect(await put(second.url, untold, { duplex: 'half' })).toBe(403);
+  // The URL without the header that was signed.
+  const unsigned = second.url.replace('content-length%3Bhost', 'host');
+  expect(unsigned).not.toBe(second.url);
+  expect(await put(unsigned, new Uint8Array(1000))).toBe(403);
+  const etags = [
+    { part: 1, etag: await send(first.url, new Uint8Array(PART)) },
+    { part: 2, etag: await send(second.url, new Uint8Array(1000)) },
+  ];
+  expect(await upload.completed(etags)).toMatchObject({ sizeBytes: PART + 1000 });
+});
+
+test('a part is what is sent: another object is not copied into it', async () => {
+  await disk.put('/direct/source.txt', 'of any size');
+  const source = decodeURIComponent(new URL((await urlOf('/direct/source.txt')).url).pathname).split('/s3')[1] ?? '';
+  expect(source).toMatch(/\/blobs\//);
+  const [first = { url: '' }] = (await (await begin('/direct/copied.bin')).urls([4])).urls;
+  const copied = await fetch(first.url, { method: 'PUT', body: 'text', headers: { 'x-amz-copy-source': source } });
+  expect(copied.status).toBe(403);
+});
+
+test('parts count against the limit from their URLs on, once, and abort lets them go', async () => {
+  const own = await createTenant({ maxStorageBytes: 2 * PART + 100 });
   const mine = await createOwnDisk(own);
+  const stored = () => storedBytes(() => own.json('/v1/me'));
   const upload = await begin('/over.bin', mine);
-  const beyond = await mine.api(`/uploads/${upload.id}/urls`, { method: 'POST', json: { parts: [3] } });
-  expect(await errorOf(beyond)).toMatchObject({ status: 429, code: 'quota_exceeded' });
-  const [first] = (await upload.urls([1])).urls;
-  const url = first?.url ?? '';
-  const etag = await send(url, new Uint8Array(PART + 1));
-  expect(await upload.refused([{ part: 1, etag }])).toMatchObject({ status: 429, code: 'quota_exceeded' });
-  expect(await upload.refused([{ part: 1, etag }])).toMatchObject({ status: 404 });
-  expect(await storedBytes(() => own.json('/v1/me'))).toBe(0);
+  await upload.urls([PART]);
+  expect(await stored()).toBe(PART);
+  await upload.urls([PART, 50]);
+  expect(await stored()).toBe(PART + 50);
+  // An earlier URL for the whole part may be used yet.
+  await upload.urls([10, 20]);
+  expect(await stored()).toBe(PART + 50);
+  const over = { status: 429, code: 'quota_exceeded' };
+  expect(await upload.urlsRefused({ part: 3, sizeBytes: 51 }, { part: 4, sizeBytes: PART })).toMatchObject(over);
+  const other = await begin('/other.bin', mine);
+  expect(await other.urlsRefused({ part: 1, sizeBytes: PART }, { part: 2, sizeBytes: 51 })).toMatchObject(over);
+  const content = { method: 'PUT', body: new Uint8Array(PART + 51) };
+  expect(await errorOf(await mine.api('/content?path=/small.bin', content))).toMatchObject(over);
+  expect(await stored()).toBe(PART + 50);
+  await other.urls([PART, 50]);
+  expect((await upload.abort()).status).toBe(204);
+  expect(await stored()).toBe(PART + 50);
+  expect((await other.abort()).status).toBe(204);
+  expect(await stored()).toBe(0);
+  await own.cleanUp();
+});
+
+test('at the limit a complete takes nothing more, and gives back what was claimed and not sent', async () => {
+  const own = await createTenant({ maxStorageBytes: PART + 1000 });
+  const mine = await createOwnDisk(own);
+  const upload = await begin('/full.bin', mine);
+  const [first = { url: '' }] = (await upload.urls([PART, 1000])).urls;
+  await upload.completed([{ part: 1, etag: await send(first.url, new Uint8Array(PART)) }]);
+  expect(await storedBytes(() => own.json('/v1/me'))).toBe(PART);
+  await own.cleanUp();
+});
+
+test('a complete takes parts that had URLs only; sizes beyond partBytes and a part twice get none', async () => {
+  const upload = await begin('/direct/claims.bin');
+  const [first = { url: '' }] = (await upload.urls([4])).urls;
+  const etag = await send(first.url, 'text');
+  expect(
+    await upload.refused([
+      { part: 1, etag },
+      { part: 2, etag },
+    ]),
+  ).toMatchObject({
+    status: 409,
+    message: 'Part 2 has had no URL: ask POST …/urls for one, and send it.',
+  });
+  const one = { part: 3, sizeBytes: 1 };
+  expect(await upload.urlsRefused(one, one)).toMatchObject({ status: 400, message: 'Part 3 is given twice.' });
+  expect(await upload.urlsRefused({ part: 3, sizeBytes: PART + 1 })).toMatchObject({ status: 413 });
+  expect(await upload.urlsRefused({ part: 3, sizeBytes: 0 })).toMatchObject({ status: 400 });
+  expect((await upload.get()).parts).toEqual([]);
+  expect(await upload.completed([{ part: 1, etag }])).toMatchObject({ sizeBytes: 4 });
 });
 
 test('an aborted upload’s URLs are dead; parts of either way go its own way only', async () => {
   const direct = await begin('/direct/aborted.bin');
-  const [first] = (await direct.urls([1])).urls;
+  const [first] = (await direct.urls([4])).urls;
   expect(await errorOf(await direct.putPart(1, 'text'))).toMatchObject({ status: 409 });
   expect((await direct.abort()).status).toBe(204);
   expect((await fetch(first?.url ?? '', { method: 'PUT', body: 'text' })).status).toBe(404);
   const relayed = await beginUpload(disk, { path: '/direct/relayed.bin' });
-  const urls = await disk.api(`/uploads/${relayed.id}/urls`, { method: 'POST', json: { parts: [1] } });
+  const urls = await disk.api(`/uploads/${relayed.id}/urls`, {
+    method: 'POST',
+    json: { parts: [{ part: 1, sizeBytes: 1 }] },
+  });
   expect(await errorOf(urls)).toMatchObject({ status: 409 });
 });
 

@@ -207,7 +207,7 @@ test('another tenant’s upload is answered as a missing one, and so is an uploa
     [`/uploads/${uploadId}`, { method: 'DELETE' }],
     [`/uploads/${uploadId}/parts/1`, { method: 'PUT', body: 'text' }],
     [`/uploads/${uploadId}/complete`, { method: 'POST', json: { parts: 1 } }],
-    [`/uploads/${uploadId}/urls`, { method: 'POST', json: { parts: [1] } }],
+    [`/uploads/${uploadId}/urls`, { method: 'POST', json: { parts: [{ part: 1, sizeBytes: 1 }] } }],
   ];
   for (const [path, init] of calls(upload.id)) {
     for (const elsewhere of [theirs, mineToo]) {

@@ -23,6 +23,8 @@ export const presigner = (settings: Settings): ((request: PresignRequest) => Pro
     }
     if (contentType !== undefined) url.searchParams.set('response-content-type', contentType);
     if (contentDisposition !== undefined) url.searchParams.set('response-content-disposition', contentDisposition);
-    return (await client.sign(new Request(url, { method }), { aws: { signQuery: true } })).url;
+    // Signed, so that the store takes no other length; without allHeaders it would be left out.
+    const headers = part ? { 'content-length': String(part.sizeBytes) } : {};
+    return (await client.sign(url, { method, headers, aws: { signQuery: true, allHeaders: true } })).url;
   };
 };

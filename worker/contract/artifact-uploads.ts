@@ -127,14 +127,30 @@ const createUrlsRoute = createRoute({
   operationId: 'createArtifactUploadUrls',
   tags,
   summary: 'Make URLs to send parts to',
-  description: `Of a direct upload. PUT the bytes of a part to its URL, without a key, and keep the answer's ETag header for complete. Complete and abort end
-the URLs.`,
+  description: `Of a direct upload. PUT the bytes of a part to its URL, without a key and with a Content-Length of exactly \`sizeBytes\` (curl -T, or fetch with
+a buffer; not a stream, nor chunks), and keep the answer's ETag header for complete. A part counts as stored from here on, with the most that was asked for,
+whether it is sent or not, until the upload is completed, aborted or expires. Asked again there is another URL. Complete and abort end the URLs.`,
   request: {
     params,
     body: jsonBody(
       z
         .strictObject({
-          parts: z.array(partNumber).min(1, 'at least one part').max(bounds.urls, 'at most 100 parts at once'),
+          parts: z
+            .array(
+              z.strictObject({
+                part: partNumber,
+                sizeBytes: z
+                  .int()
+                  .min(1, 'a part has at least one byte')
+                  .max(bounds.partBytesMax, 'sizeBytes is at most 67108864 (64 MiB)')
+                  .openapi({
+                    description: "The upload's partBytes; of the last part what is left.",
+                    example: 16777216,
+                  }),
+              }),
+            )
+            .min(1, 'at least one part')
+            .max(bounds.urls, 'at most 100 parts at once'),
           expiresInSeconds: z.int().min(1).max(bounds.urlSeconds, 'at most an hour').default(bounds.urlSeconds),
         })
         .openapi('CreateArtifactUploadUrls'),
@@ -145,7 +161,10 @@ the URLs.`,
       description: 'One URL for each part.',
       ...jsonContent(
         z
-          .object({ urls: z.array(z.object({ part: z.int(), url: z.url() })), expiresAt: timestamp })
+          .object({
+            urls: z.array(z.object({ part: z.int(), sizeBytes: z.int(), url: z.url() })),
+            expiresAt: timestamp,
+          })
           .openapi('ArtifactUploadUrls'),
       ),
     },
@@ -177,7 +196,7 @@ is as it was.`,
             ])
             .openapi({
               description:
-                'How many parts there are. Of a direct upload: each part with the ETag that the store answered.',
+                'How many parts there are. Of a direct upload: each part, of those that have had a URL, with the ETag that the store answered.',
             }),
         })
         .openapi('CompleteArtifactUpload'),

@@ -212,8 +212,8 @@ export interface PresignRequest {
   method: 'GET' | 'PUT';
   key: string;
   expiresSeconds: number;
-  /** PUT: one part of a multipart upload. */
-  part?: { multipartId: string; part: number };
+  /** PUT: one part of a multipart upload, of exactly so many bytes. */
+  part?: { multipartId: string; part: number; sizeBytes: number };
   /** GET: what the answer's headers say. */
   contentType?: string;
   contentDisposition?: string;

@@ -9,7 +9,7 @@ import { chunksOf } from '../formats/byte-source.ts';
 import type { Context } from '../ports.ts';
 import { endUpload } from './end-upload.ts';
 import { findUpload, uploadNotFound } from './find-upload.ts';
-import { listParts } from './get-upload.ts';
+import { listClaims, listParts } from './get-upload.ts';
 import type { WrittenPart } from './write-part.ts';
 
 export interface CompleteUpload {
@@ -38,7 +38,7 @@ export const completeUpload = async (
   if (upload.artifactId !== null) return completed(ctx, upload.artifactId);
   if (input.precondition) await checkPrecondition(ctx, diskId, upload, input.precondition);
   const { parts, digest } =
-    upload.way === 'direct' ? toldParts(input.parts) : await storedParts(ctx, upload, input.parts);
+    upload.way === 'direct' ? await toldParts(ctx, upload, input.parts) : await storedParts(ctx, upload, input.parts);
   const { sizeBytes, head } = await join(ctx, upload, parts);
   const blob = { blobId: upload.blobId, digest, sizeBytes, head };
   const contentType = upload.contentType ?? sniffContentType(head, upload.name);
@@ -79,7 +79,7 @@ const completed = async (ctx: Context, artifactId: string): Promise<CommittedArt
   throw new ServiceError('not_found', 'This upload was completed, and its artifact removed since.');
 };
 
-const toldParts = (parts: CompleteUpload['parts']): Whole => {
+const toldParts = async (ctx: Context, upload: Upload, parts: CompleteUpload['parts']): Promise<Whole> => {
   if (typeof parts === 'number') {
     throw new ServiceError(
       'invalid_argument',
@@ -89,6 +89,11 @@ const toldParts = (parts: CompleteUpload['parts']): Whole => {
   const sorted = [...parts].sort((a, b) => a.part - b.part);
   const twice = sorted.find(({ part }, index) => part === sorted[index - 1]?.part);
   if (twice) throw new ServiceError('invalid_argument', `Part ${twice.part} is given twice.`);
+  const claimed = new Set(await listClaims(ctx, upload.id));
+  const unclaimed = sorted.find(({ part }) => !claimed.has(part));
+  if (unclaimed) {
+    throw new ServiceError('conflict', `Part ${unclaimed.part} has had no URL: ask POST …/urls for one, and send it.`);
+  }
   return { parts: sorted.map(({ part, etag }) => ({ part, etag: etag.replaceAll('"', '') })), digest: null };
 };
 

@@ -28,3 +28,12 @@ export const listParts = (ctx: Context, uploadId: string): Promise<(WrittenPart 
     .from(uploadParts)
     .where(and(eq(uploadParts.uploadId, uploadId), ne(uploadParts.etag, '')))
     .orderBy(asc(uploadParts.part));
+
+/** The parts of a direct upload that were given URLs. At most 10,000. */
+export const listClaims = async (ctx: Context, uploadId: string): Promise<number[]> => {
+  const rows = await ctx.directory
+    .select({ part: uploadParts.part })
+    .from(uploadParts)
+    .where(eq(uploadParts.uploadId, uploadId));
+  return rows.map(({ part }) => part);
+};
