@@ -109,6 +109,15 @@ test('a condemned blob survives a day, then its bytes and its row go; what is in
   expect(await keys()).toEqual([keyOf(used)]);
 });
 
+test('a run works off more than the store deletes at once', async () => {
+  const nowMs = Date.now();
+  const { column, sweep, sql } = open();
+  const insert = sql.prepare('insert into blobs values (?, ?, null, 4, 0, 0, ?)');
+  for (let count = 0; count < 2500; count += 1) insert.run(newId(), tenant, nowMs - dayMs);
+  expect(await sweep(nowMs)).toMatchObject({ deletedBlobs: 2500 });
+  expect(column('select count(*) from blobs')).toEqual([0]);
+});
+
 test('a row whose bytes are gone already goes as well', async () => {
   const nowMs = Date.now();
   const { blob, column, sweep } = open();
