@@ -1,7 +1,7 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { z } from 'zod';
 import { deadlineModes, sandboxOutcome, type SandboxOutcome } from './protocol/jobs.ts';
-import { endReasons } from './protocol/node-report.ts';
+import { endReasons } from './protocol/end-reasons.ts';
 import { runnerFault, type RunnerFault } from './protocol/errors.ts';
 
 /**

@@ -5,6 +5,9 @@ import { frameBounds } from '../protocol/agent.ts';
 import { limits } from '../protocol/limits.ts';
 import { processExit, processInfo } from '../protocol/process.ts';
 
+/** Why a sandbox ends is not for it to say. */
+const agentExit = processExit.omit({ sandboxEndReason: true });
+
 /** Shapes of what an agent may say. It runs in the sandbox, where hostile code may take its place. */
 export const helloShape = z.discriminatedUnion('role', [
   z.object({
@@ -22,7 +25,7 @@ export const replyShape = z.union([z.object({ id, fault: runnerFault }), z.objec
 
 export const eventShape = z.discriminatedUnion('event', [
   z.object({ event: z.literal('lagged'), reader: id, droppedBytes: z.int().min(1), detached: z.boolean() }),
-  z.object({ event: z.literal('exit'), reader: id, exit: processExit, outputBytes: z.int().min(0) }),
+  z.object({ event: z.literal('exit'), reader: id, exit: agentExit, outputBytes: z.int().min(0) }),
   z.object({
     event: z.literal('watch'),
     watchId: id,

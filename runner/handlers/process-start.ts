@@ -68,6 +68,7 @@ export function surroundingsOf(
   const { session, containerId } = sandbox.home;
   return {
     session,
+    endReason: () => sandbox.endReason,
     oomKilled: () => findOom(engine, sandbox, containerId),
     onForeground: (change: 1 | -1) => {
       sandbox.openCalls += change;

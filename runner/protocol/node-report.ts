@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { endReasons } from './end-reasons.ts';
 import { bootId, runnerId, sandboxId } from './ids.ts';
 import { limits } from './limits.ts';
 import { networkModes } from './jobs.ts';
@@ -20,7 +21,6 @@ export const joinAnswer = z.object({
 });
 export type JoinAnswer = z.infer<typeof joinAnswer>;
 
-export const endReasons = ['killed', 'timeout', 'failed', 'oom', 'runner_lost', 'evicted'] as const;
 export type EndReason = (typeof endReasons)[number];
 
 /** A sandbox as its runner sees it. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { endReasons } from './end-reasons.ts';
 import { limits } from './limits.ts';
 import { processId } from './ids.ts';
 
@@ -64,6 +65,8 @@ export const processExit = z.object({
   /** 'SIGKILL' … when a signal ended it. */
   signal: z.string().max(16).nullable(),
   reason: z.enum(exitReasons),
+  /** Beside `sandbox_ended`: why the sandbox did, by the runner's word; absent where that is not known yet. */
+  sandboxEndReason: z.enum(endReasons).optional(),
   durationMs: z.number().min(0),
   /** Bytes counted but dropped because of outputLimitBytes. */
   droppedStdoutBytes: z.int().min(0),

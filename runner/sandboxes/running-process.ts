@@ -2,6 +2,7 @@ import type { AgentSession, ProcessSink } from '../agent/session.ts';
 import type { Conversation } from '../channels/conversations.ts';
 import { monotonicMs } from '../clock.ts';
 import { RunnerError } from '../protocol/errors.ts';
+import type { EndReason } from '../protocol/node-report.ts';
 import { limits } from '../protocol/limits.ts';
 import type { Attachment, ProcessExit } from '../protocol/process.ts';
 import { ProcessReader, type ReaderOwner } from './process-reader.ts';
@@ -17,6 +18,8 @@ export interface ProcessSurroundings {
   session: AgentSession;
   /** Whether the kernel has just killed something in this container for memory. Never rejects. */
   oomKilled(): Promise<boolean>;
+  /** Undefined while the sandbox lives. */
+  endReason(): EndReason | undefined;
   onExit(exit: ProcessExit): void;
   /** The runner stops while it runs. */
   onLeave(): void;
@@ -152,8 +155,10 @@ export class RunningProcess implements ReaderOwner {
     return Math.max(0, ...[...this.#readers].map((reader) => reader.outputEnd));
   }
 
-  #finish(exit: ProcessExit, outputBytes: number): void {
+  #finish(told: ProcessExit, outputBytes: number): void {
     if (this.#over) return;
+    const sandboxEndReason = told.reason === 'sandbox_ended' ? this.#around.endReason() : undefined;
+    const exit = sandboxEndReason === undefined ? told : { ...told, sandboxEndReason };
     const readers = [...this.#readers];
     this.#close(exit);
     for (const reader of readers) reader.end(exit, outputBytes);

@@ -35,7 +35,7 @@ test('a container that dies ends its sandbox: the call is told, the end is repor
   await edge.until(channel, (events) => events.length === 2);
   await docker('kill', container);
   const events = await edge.until(channel, (all) => all.length === 3, 10_000);
-  expect(events.at(-1)).toMatchObject({ t: 'exit', exit: { reason: 'sandbox_ended' } });
+  expect(events.at(-1)).toMatchObject({ t: 'exit', exit: { reason: 'sandbox_ended', sandboxEndReason: 'failed' } });
   await waitFor('the report', () => observed(sandboxId)?.state === 'ended', 10_000);
   expect(observed(sandboxId)).toMatchObject({ endReason: 'failed' });
   expect(await containers()).toEqual(before);

@@ -32,6 +32,8 @@ test('memory and the end of the sandbox are told apart from an ordinary signal',
   });
   expect(view({ exitCode: null, signal: 'SIGKILL', reason: 'oom' }).stderr).toMatch(/out of memory/);
   expect(view({ exitCode: null, signal: 'SIGKILL', reason: 'sandbox_ended' }).stderr).toMatch(/sandbox ended/);
+  const evicted = { exitCode: null, signal: 'SIGKILL', reason: 'sandbox_ended', sandboxEndReason: 'evicted' } as const;
+  expect(view(evicted).stderr).toMatch(/evicted it, .* outgrow its disk\n$/);
 });
 
 test('output that was left out is counted for each stream', () => {

@@ -208,7 +208,8 @@ describe('kill', () => {
     const asked = acontext.send('POST', `/sandbox/${id}/exec`, { json: { command: 'true' } });
     expect(await asked).toMatchObject({ status: 404, text: gone });
     expect((await ended).status).toBe(200);
-    await lasting;
+    const { stderr } = (await lasting).body.data as Output;
+    expect(stderr).toBe('[glovebox] the sandbox ended before the command did: it was killed\n');
   });
 
   test('a paused sandbox is not gone: an exec there is told to resume it', async () => {

@@ -41,12 +41,21 @@ export const exitCodeOf = (exit: { exitCode: number | null; signal: string | nul
 
 type Reason = ExecResult['exit']['reason'];
 
+/** For a sandbox that ended while a command ran. */
+const sandboxEndings: Partial<Record<NonNullable<ExecResult['exit']['sandboxEndReason']>, string>> = {
+  killed: ': it was killed',
+  timeout: ': its time was up',
+  evicted: ': its runner evicted it, which is what happens to one whose files outgrow its disk',
+};
+
 /** What the exit code alone does not tell. */
 const endings: Partial<Record<Reason, (timeoutSeconds: number) => string>> = {
   deadline: (timeoutSeconds) => `the command was ended after ${timeoutSeconds} seconds`,
   oom: () => 'the sandbox ran out of memory and the command was ended',
-  sandbox_ended: () => 'the sandbox ended before the command did',
 };
+
+const sandboxEnded = (why: ExecResult['exit']['sandboxEndReason']): string =>
+  `the sandbox ended before the command did${(why && sandboxEndings[why]) ?? ''}`;
 
 /** Acontext has no field for what happened to a command besides its exit code, so that is added to stderr, a line each. */
 export const viewExec = ({ stdout, stderr, exit }: ExecResult, timeoutSeconds: number) => {
@@ -54,6 +63,7 @@ export const viewExec = ({ stdout, stderr, exit }: ExecResult, timeoutSeconds: n
     exit.droppedStdoutBytes > 0 ? `${exit.droppedStdoutBytes} more bytes of stdout are left out` : undefined,
     exit.droppedStderrBytes > 0 ? `${exit.droppedStderrBytes} more bytes of stderr are left out` : undefined,
     endings[exit.reason]?.(timeoutSeconds),
+    exit.reason === 'sandbox_ended' ? sandboxEnded(exit.sandboxEndReason) : undefined,
   ].filter((note) => note !== undefined);
   const printed = outputText(stderr, 'utf8');
   const gap = notes.length > 0 && printed !== '' && !printed.endsWith('\n') ? '\n' : '';
