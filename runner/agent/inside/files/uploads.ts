@@ -55,7 +55,7 @@ export class Uploads {
   complete(input: FileInput<'uploadComplete'>, user: Identity): { entry: FileInfo } {
     const upload = this.#get(input.uploadId, user);
     // A wrong count would cut the file short, and nobody would be told.
-    const beyond = upload.parts.keys().find((part) => part > input.parts);
+    const beyond = [...upload.parts.keys()].find((part) => part > input.parts);
     if (beyond !== undefined) {
       throw new AgentFault('conflict', `Part ${beyond} was written, too, and parts is ${input.parts}.`);
     }
