@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { cp, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 const deadlineMs = 300_000;
@@ -36,11 +36,13 @@ const migrationsUpToDate = async (database: 'directory' | 'cell'): Promise<Outco
       'generate',
       '--dialect=sqlite',
       `--schema=./db/${database}.ts`,
-      `--out=${scratch}`,
+      // drizzle-kit puts ./ before it; and it exits with 0 also when it has failed.
+      `--out=${relative(root, scratch)}`,
     ]);
-    if (!generated.ok) return generated;
     const before = new Set(await readdir(committed));
     const added = (await readdir(scratch)).filter((name) => !before.has(name));
+    const looked = generated.output.includes('No schema changes');
+    if (added.length === 0 && !looked) return { ok: false, output: generated.output };
     return {
       ok: added.length === 0,
       output: `db/${database}.ts has changes without a migration. Run: npx drizzle-kit generate --config db/drizzle.${database}.config.ts`,
