@@ -1,3 +1,4 @@
+import { toHex } from '../core/hex.ts';
 import { chunksOf, streamOf, type ByteInput } from '../core/formats/byte-source.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { ObjectPage, ObjectStore, PresignRequest, Stored, StoredObject } from '../core/ports.ts';
@@ -16,8 +17,7 @@ const isInParts = ({ etag }: R2Object): boolean => /-\d+$/.test(etag);
 /** What telling a content's type takes. */
 const headBytes = 4100;
 
-const hex = (bytes: ArrayBuffer): string =>
-  Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, '0')).join('');
+const hex = (bytes: ArrayBuffer): string => toHex(new Uint8Array(bytes));
 
 const away = (cause: unknown): ServiceError =>
   cause instanceof ServiceError

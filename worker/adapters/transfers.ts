@@ -1,3 +1,4 @@
+import { toHex } from '../core/hex.ts';
 import { CONTENT_BYTES, type Transfer } from '../durable/transfer.ts';
 import type { Env } from '../env.ts';
 
@@ -6,8 +7,7 @@ export type TransferStub = DurableObjectStub<Transfer>;
 /** A one-time meeting place; the id is random and known to one runner only. */
 export const transferStub = (env: Env, id: string): TransferStub => env.TRANSFER.get(env.TRANSFER.idFromName(id));
 
-export const newTransferId = (): string =>
-  Array.from(crypto.getRandomValues(new Uint8Array(32)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+export const newTransferId = (): string => toHex(crypto.getRandomValues(new Uint8Array(32)));
 
 const addressOf = (side: 'client' | 'runner', runnerId: string): string => `https://transfer/${side}/${runnerId}`;
 

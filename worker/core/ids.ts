@@ -1,8 +1,7 @@
+import { toHex } from './hex.ts';
 import { sandboxId } from '../../runner/protocol/ids.ts';
 
-const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-
-const randomHex = (bytes: number): string => hex(crypto.getRandomValues(new Uint8Array(bytes)));
+const randomHex = (bytes: number): string => toHex(crypto.getRandomValues(new Uint8Array(bytes)));
 
 /** 32 hex, a UUIDv4 without hyphens. */
 const newUuidHex = (): string => crypto.randomUUID().replaceAll('-', '');
@@ -22,7 +21,7 @@ export const newEtag = (): string => randomHex(16);
 /** 32 hex, a UUIDv4 without hyphens: byte 0 is the cell, byte 1 the Broker shard, 106 bits are random. */
 export const newSandboxId = (cellId: string): string => {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
-  const text = hex(bytes);
+  const text = toHex(bytes);
   const variant = ((Number.parseInt(text.charAt(16), 16) & 0x3) | 0x8).toString(16);
   return `${cellId}${text.slice(2, 12)}4${text.slice(13, 16)}${variant}${text.slice(17)}`;
 };

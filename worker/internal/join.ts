@@ -1,3 +1,4 @@
+import { toHex } from '../core/hex.ts';
 import { and, eq } from 'drizzle-orm';
 import type { CellDb } from '../../db/client.ts';
 import { runners } from '../../db/cell.ts';
@@ -5,8 +6,7 @@ import type { JoinAnswer, JoinRequest } from '../../runner/protocol/node-report.
 import { ServiceError } from '../core/errors.ts';
 import type { RunnerCredentials } from './runner-credentials.ts';
 
-const hex = (bytes: number): string =>
-  Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+const hex = (bytes: number): string => toHex(crypto.getRandomValues(new Uint8Array(bytes)));
 
 interface JoinParts {
   db: CellDb;

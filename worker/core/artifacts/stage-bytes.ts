@@ -1,3 +1,4 @@
+import { toHex } from '../hex.ts';
 import { ServiceError } from '../errors.ts';
 import { newBlobId } from '../ids.ts';
 import type { Context } from '../ports.ts';
@@ -107,7 +108,7 @@ const stageParts = async (
   await ctx.objects.completeMultipart(key, multipartId, done);
   const hash = new Uint8Array(await digest.digest);
   return {
-    digest: `sha256:${Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('')}`,
+    digest: `sha256:${toHex(hash)}`,
     sizeBytes,
     head,
   };

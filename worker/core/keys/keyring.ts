@@ -1,3 +1,4 @@
+import { toHex } from '../hex.ts';
 import { asc, eq } from 'drizzle-orm';
 import { apiKeys, tenants, type ApiKey, type Tenant } from '../../../db/directory.ts';
 import type { DirectoryDb } from '../../../db/client.ts';
@@ -41,7 +42,7 @@ export class Keyring {
       ['sign'],
     );
     const signature = await crypto.subtle.sign('HMAC', this.#hmacKey, new TextEncoder().encode(body));
-    return Array.from(new Uint8Array(signature), (byte) => byte.toString(16).padStart(2, '0')).join('');
+    return toHex(new Uint8Array(signature));
   }
 
   /** The key and its tenant, at most cachedForMs old. Unknown digests are remembered too, so that a repeated guess costs no database. */

@@ -1,3 +1,4 @@
+import { toHex } from '../hex.ts';
 import { and, eq } from 'drizzle-orm';
 import { sandboxes, type Sandbox } from '../../../db/cell.ts';
 import { limits } from '../../../runner/protocol/limits.ts';
@@ -9,7 +10,7 @@ const pollEveryMs = 50;
 /** SHA-256 of the request with its keys in order, hex: the same request hashes alike however it was written. */
 export const canonicalHash = async (request: object): Promise<string> => {
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(canonicalJson(request)));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return toHex(new Uint8Array(digest));
 };
 
 export const canonicalJson = (value: unknown): string => {

@@ -1,3 +1,4 @@
+import { toHex } from '../hex.ts';
 import { eq } from 'drizzle-orm';
 import { artifacts, type Artifact, type Upload } from '../../../db/directory.ts';
 import { blobKey } from '../artifacts/blob-key.ts';
@@ -131,7 +132,7 @@ const digestOf = async (parts: readonly WrittenPart[], partBytes: number): Promi
     'SHA-256',
     new TextEncoder().encode(parts.map(({ digest }) => digest).join('')),
   );
-  const hex = Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  const hex = toHex(new Uint8Array(hash));
   return `sha256-${partBytes}:${hex}-${parts.length}`;
 };
 
