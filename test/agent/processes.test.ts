@@ -179,8 +179,10 @@ describe('stdin and terminals', () => {
     await waitFor('the size', () => sink.stdout.includes('20 90'), 5_000);
     expect(sink.stdout.toString()).toContain('user\r\n');
     await session.resize(spec.processId, { cols: 50, rows: 10 });
-    await type('stty size; sleep 982\n');
+    // It says itself that it runs, so it is the foreground job: an interrupt before that would be the shell's, which waits on.
+    await type('stty size; sh -c \'echo as""leep; exec sleep 982\'\n');
     await waitFor('the new size', () => sink.stdout.includes('10 50'), 5_000);
+    await waitFor('the job', () => sink.stdout.includes('asleep'), 5_000);
     await type('\u0003');
     await type('echo in""terrupted; exit 5\n');
     expect((await sink.ended).exitCode).toBe(5);
