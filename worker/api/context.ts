@@ -1,6 +1,6 @@
 import type { Context as HonoContext } from 'hono';
 import type { AdminContext, Context, SandboxRef } from '../core/ports.ts';
-import { requireSandboxId } from '../core/sandboxes/sandbox-not-found.ts';
+import { sandboxRefOf as coreSandboxRefOf } from '../core/sandboxes/sandbox-ref.ts';
 import type { AppEnv } from './app-env.ts';
 import { describeCause } from '../core/describe-cause.ts';
 
@@ -37,9 +37,6 @@ export const contextOf = (c: Handled): Context => {
   return { ...adminContextOf(c), actor };
 };
 
-/** Addresses the path's sandbox on the hot path: no database. A malformed id is answered as a missing one. */
-export const sandboxRefOf = (c: Handled, ctx: Context): SandboxRef => ({
-  tenantId: ctx.actor.tenant.id,
-  sandboxId: requireSandboxId(c.req.param('sandboxId') ?? ''),
-  requestId: ctx.requestId,
-});
+/** The path's sandbox. */
+export const sandboxRefOf = (c: Handled, ctx: Context): SandboxRef =>
+  coreSandboxRefOf(ctx, c.req.param('sandboxId') ?? '');

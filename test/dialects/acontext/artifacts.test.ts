@@ -212,6 +212,11 @@ test('the raw bytes are served with their type', async () => {
   });
   expect(response.headers.get('content-type')).toBe('application/octet-stream');
   expect(Buffer.compare(Buffer.from(await response.arrayBuffer()), Buffer.from(bytes))).toBe(0);
+  expect(response.headers.get('content-security-policy')).toContain('sandbox');
+  const part = await fetch(response.url, {
+    headers: { authorization: `Bearer ${acontextKeyOf(acontext.tenant.key)}`, range: 'bytes=69999-' },
+  });
+  expect([part.status, (await part.arrayBuffer()).byteLength]).toEqual([206, 1]);
 });
 
 test('text of up to 16 MiB is told in a get; of more there are its properties and its URL', async () => {

@@ -1,7 +1,7 @@
 import { ServiceError } from '../errors.ts';
 import type { Context, SandboxRef } from '../ports.ts';
 import { treeBelow, writeTree } from '../transfers/copy-directory-to-sandbox.ts';
-import { sandboxRefOf } from '../transfers/sandbox-bytes.ts';
+import { sandboxRefOf } from '../sandboxes/sandbox-ref.ts';
 import { getSkill } from './get-skill.ts';
 
 export interface MountedSkill {

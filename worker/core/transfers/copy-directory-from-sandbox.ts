@@ -9,7 +9,8 @@ import { unpackTar, type TarEntry } from '../formats/tar.ts';
 import type { Context } from '../ports.ts';
 import { note, type SandboxSource } from './copy-from-sandbox.ts';
 import { filesCountMax, tooManyFiles } from './limits.ts';
-import { explained, SandboxBytes, sandboxRefOf } from './sandbox-bytes.ts';
+import { sandboxRefOf } from '../sandboxes/sandbox-ref.ts';
+import { explained, SandboxBytes } from './sandbox-bytes.ts';
 
 /** Directories and links are entries, too. The content's bound is the tenant's. */
 const bounds = { entriesMax: 100_000, pathBytesMax: 4096, contentBytesMax: Number.MAX_SAFE_INTEGER };

@@ -9,7 +9,7 @@ import { packTar, tarBytes } from '../formats/tar.ts';
 import type { Context } from '../ports.ts';
 import type { CopiedToSandbox, SandboxTarget } from './copy-to-sandbox.ts';
 import { filesCountMax, tooManyFiles } from './limits.ts';
-import { sandboxRefOf } from './sandbox-bytes.ts';
+import { sandboxRefOf } from '../sandboxes/sandbox-ref.ts';
 
 /** A file of the directory that is made in the sandbox. */
 export interface TreeFile {

@@ -4,7 +4,8 @@ import { putArtifact } from '../artifacts/put-artifact.ts';
 import { getDisk } from '../disks/get-disk.ts';
 import type { Context } from '../ports.ts';
 import { noteGeneratedFile } from '../sandboxes/note-generated-file.ts';
-import { explained, SandboxBytes, sandboxRefOf } from './sandbox-bytes.ts';
+import { sandboxRefOf } from '../sandboxes/sandbox-ref.ts';
+import { explained, SandboxBytes } from './sandbox-bytes.ts';
 
 export interface SandboxSource {
   sandboxId: string;

@@ -1,7 +1,7 @@
 import type { Artifact } from '../../../db/directory.ts';
 import { readArtifact } from '../artifacts/read-artifact.ts';
 import type { Context } from '../ports.ts';
-import { sandboxRefOf } from './sandbox-bytes.ts';
+import { sandboxRefOf } from '../sandboxes/sandbox-ref.ts';
 
 export interface SandboxTarget {
   sandboxId: string;

@@ -1,15 +1,8 @@
 import { ServiceError } from '../errors.ts';
 import { chunksOf } from '../formats/byte-source.ts';
-import type { Context, SandboxRef } from '../ports.ts';
+import type { Context } from '../ports.ts';
 import { publicStateOf } from '../sandbox-state.ts';
 import { getSandbox } from '../sandboxes/get-sandbox.ts';
-import { requireSandboxId } from '../sandboxes/sandbox-not-found.ts';
-
-export const sandboxRefOf = (ctx: Context, sandboxId: string): SandboxRef => ({
-  tenantId: ctx.actor.tenant.id,
-  sandboxId: requireSandboxId(sandboxId),
-  requestId: ctx.requestId,
-});
 
 /** The reading of a body broke: whoever catches this knows that nothing else was wrong. */
 class BodyCut extends Error {}

@@ -1,12 +1,11 @@
 import { z } from 'zod';
+import { answerArtifact } from '../../api/artifact-bytes.ts';
 import { contextOf } from '../../api/context.ts';
-import { contentHeaders } from '../../api/response-bytes.ts';
 import { parseDirectoryPath } from '../../core/artifacts/artifact-path.ts';
 import { changeArtifact } from '../../core/artifacts/change-artifact.ts';
 import { getArtifact } from '../../core/artifacts/get-artifact.ts';
 import { listDirectory } from '../../core/artifacts/list-directory.ts';
 import { createMaterial } from '../../core/artifacts/material.ts';
-import { readArtifact } from '../../core/artifacts/read-artifact.ts';
 import { removeArtifact } from '../../core/artifacts/remove-artifacts.ts';
 import { getDisk } from '../../core/disks/get-disk.ts';
 import { ServiceError } from '../../core/errors.ts';
@@ -100,12 +99,7 @@ const list = async (c: Handled): Promise<Response> => {
 const download = async (c: Handled): Promise<Response> => {
   const ctx = contextOf(c);
   const artifact = await getArtifact(ctx, pathId(c, 'disk_id'), readQuery(c, fileQuery).file_path);
-  const body = await readArtifact(ctx, ctx.actor.tenant.id, artifact);
-  const headers = {
-    ...contentHeaders(artifact.contentType, artifact.name),
-    'content-length': String(artifact.sizeBytes),
-  };
-  return new Response(body, { headers });
+  return answerArtifact(c, ctx, ctx.actor.tenant.id, artifact);
 };
 
 const artifactPath = '/disk/{disk_id}/artifact';

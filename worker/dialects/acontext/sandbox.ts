@@ -1,6 +1,4 @@
-import type { Context, SandboxRef } from '../../core/ports.ts';
 import { ServiceError } from '../../core/errors.ts';
-import { requireSandboxId } from '../../core/sandboxes/sandbox-not-found.ts';
 
 /** Where a sandbox's first command runs, and where paths begin that are not absolute. */
 export const workingDirectory = '/workspace';
@@ -20,10 +18,3 @@ export const inSandbox = async <T>(work: () => Promise<T>): Promise<T> => {
     throw gone ? sandboxGone(error) : error;
   }
 };
-
-/** `sandboxId`: as pathId and fromUuid give it. */
-export const sandboxRef = (ctx: Context, sandboxId: string): SandboxRef => ({
-  tenantId: ctx.actor.tenant.id,
-  sandboxId: requireSandboxId(sandboxId),
-  requestId: ctx.requestId,
-});

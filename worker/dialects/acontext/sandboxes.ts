@@ -7,6 +7,7 @@ import { createSandbox } from '../../core/sandboxes/create-sandbox.ts';
 import { endSandbox } from '../../core/sandboxes/end-sandbox.ts';
 import { getSandbox } from '../../core/sandboxes/get-sandbox.ts';
 import { listHistories } from '../../core/sandboxes/list-histories.ts';
+import { sandboxRefOf } from '../../core/sandboxes/sandbox-ref.ts';
 import { succeed } from './envelope.ts';
 import { viewExec } from './exit.ts';
 import { pathId } from './ids.ts';
@@ -14,7 +15,7 @@ import { viewHistory, viewRuntime } from './sandbox-view.ts';
 import { viewPage } from './page-view.ts';
 import { pageQuery, readJson, readQuery } from './read-input.ts';
 import type { AcontextRoute, Handled } from './route.ts';
-import { inSandbox, sandboxGone, sandboxRef, workingDirectory } from './sandbox.ts';
+import { inSandbox, sandboxGone, workingDirectory } from './sandbox.ts';
 
 /** Acontext's create says nothing about the sandbox: it is this, or what the tenant's limits leave of it. */
 const wanted = { ttlSeconds: 1800, cpus: 2, memoryMiB: 512 };
@@ -45,7 +46,7 @@ const exec = async (c: Handled): Promise<Response> => {
   const sandboxId = pathId(c, 'sandbox_id');
   const { command } = await readJson(c, execBody);
   const result = await inSandbox(() =>
-    runCommand(ctx, sandboxRef(ctx, sandboxId), {
+    runCommand(ctx, sandboxRefOf(ctx, sandboxId), {
       command,
       login: false,
       session: 'acontext',
