@@ -1,6 +1,13 @@
+import { sql } from 'drizzle-orm';
 import { index, integer, real, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
-import type { EventKind, OpenJob, PersistedState } from './enums.ts';
+import type { EventKind, OpenJob, PersistedState, TimeoutAction } from './enums.ts';
 import type { EndReason, ExecRecord } from '../runner/protocol/node-report.ts';
+
+/** Addresses (CIDR or single) that a sandbox may or may not reach; what is allowed outranks what is denied. */
+export interface EgressRules {
+  allow: string[];
+  deny: string[];
+}
 
 /** One region's database: its runners and what runs on them. Times are Unix milliseconds. */
 
@@ -45,6 +52,23 @@ export const sandboxes = sqliteTable(
     ttlMs: integer('ttl_ms').notNull(),
     /** A lower bound: the runner holds the real one. */
     expiresAtMs: integer('expires_at_ms'),
+    onTimeout: text('on_timeout').$type<TimeoutAction>().notNull().default('kill'),
+    /** Of a pause at the timeout: whether processes go on afterwards, or only the files are kept. */
+    keepMemory: integer('keep_memory', { mode: 'boolean' }).notNull().default(true),
+    /** Traffic to a port wakes it while it is paused. */
+    autoResume: integer('auto_resume', { mode: 'boolean' }).notNull().default(false),
+    /** E2B's `secure: false`: its envd surface asks for no token. */
+    envdOpen: integer('envd_open', { mode: 'boolean' }).notNull().default(false),
+    /** Whether its ports are reached without a traffic token. */
+    publicPorts: integer('public_ports', { mode: 'boolean' }).notNull().default(true),
+    /** The Host that servers inside see, `${PORT}` in it replaced; null: the one that the client asked for. */
+    maskRequestHost: text('mask_request_host'),
+    egress: text('egress', { mode: 'json' })
+      .$type<EgressRules>()
+      .notNull()
+      .default(sql`'{"allow":[],"deny":[]}'`),
+    /** What it was booted from, instead of its template's image. */
+    snapshotId: text('snapshot_id'),
     metadata: text('metadata', { mode: 'json' }).$type<Record<string, string>>().notNull(),
     /** Values are the tenant's own; never logged. Kept for re-placement until the sandbox runs, then emptied. */
     env: text('env', { mode: 'json' }).$type<Record<string, string>>().notNull(),

@@ -6,6 +6,8 @@ import { routeTable } from './contract/route-table.ts';
 import { createAcontextApp } from './dialects/acontext/app.ts';
 import { renderFailure } from './dialects/acontext/envelope.ts';
 import { acontextPath } from './dialects/acontext/path.ts';
+import { createE2bApp } from './dialects/e2b/app.ts';
+import { sandboxTraffic } from './dialects/e2b/sandbox-traffic.ts';
 import { ServiceError } from './core/errors.ts';
 import type { Services } from './core/ports.ts';
 import { adminKey, tenantKey } from './middleware/authenticate.ts';
@@ -44,6 +46,8 @@ export const createApp = (deps: AppDeps): App => {
   });
   if (deps.localPublicUrl !== null) app.use(knownHost(deps.localPublicUrl));
 
+  app.use(sandboxTraffic);
+
   const admin = adminKey(deps.adminApiKey);
   const tenant = tenantKey(deps.adminApiKey);
   app.use('/v1/*', (c, next) => {
@@ -52,6 +56,7 @@ export const createApp = (deps: AppDeps): App => {
   });
   boundJsonBodies(app);
   registerRoutes(app);
+  app.route('/', createE2bApp(jsonBodyMaxBytes));
   app.route(acontextPath, createAcontextApp(deps.localTenantName, jsonBodyMaxBytes));
 
   app.notFound((c) => {

@@ -3,6 +3,7 @@ import { createFleet, pokeFleet } from './adapters/fleet.ts';
 import { createObjectStore } from './adapters/object-store.ts';
 import type { App, Log } from './api/app-env.ts';
 import { createApp } from './app.ts';
+import { SandboxAccesses } from './core/access/sandbox-access.ts';
 import { MemoryBudget } from './core/artifacts/memory-budget.ts';
 import { Keyring } from './core/keys/keyring.ts';
 import { Signer } from './core/keys/signer.ts';
@@ -43,6 +44,7 @@ const surfacesOf = (env: Env): Surfaces => {
       fleet: createFleet(env, settings),
       keyring: new Keyring(settings.KEY_PEPPER),
       templates: new TemplateCatalog(),
+      accesses: new SandboxAccesses(),
       objects: createObjectStore(env, settings),
       bodyMemory: new MemoryBudget(BODY_MEMORY_BYTES),
       signer: new Signer(settings.KEY_PEPPER),

@@ -1,4 +1,5 @@
 import { OpenAPIHono, type z } from '@hono/zod-openapi';
+import type { SandboxAccess } from '../core/access/sandbox-access.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Actor, Services } from '../core/ports.ts';
 
@@ -8,6 +9,8 @@ export interface AppEnv {
     services: Services;
     /** Absent where no key is needed and for the administrator. */
     actor?: Actor;
+    /** Of a request to a sandbox itself, by its own address: no API key was asked for. */
+    sandbox?: SandboxAccess;
     log: Log;
   };
 }

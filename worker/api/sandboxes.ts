@@ -1,6 +1,6 @@
 import * as routes from '../contract/sandboxes.ts';
 import { changeMetadata } from '../core/sandboxes/change-metadata.ts';
-import { createSandbox } from '../core/sandboxes/create-sandbox.ts';
+import { createSandbox, plainSandbox } from '../core/sandboxes/create-sandbox.ts';
 import { endSandbox } from '../core/sandboxes/end-sandbox.ts';
 import { getSandbox } from '../core/sandboxes/get-sandbox.ts';
 import { listSandboxes } from '../core/sandboxes/list-sandboxes.ts';
@@ -15,7 +15,13 @@ export const registerSandboxes = (app: App): void => {
   app.openapi(routes.createSandboxRoute, async (c) => {
     const { cpu, network, ...body } = c.req.valid('json');
     const idempotencyKey = c.req.valid('header')['idempotency-key'];
-    const { sandbox, replayed } = await createSandbox(contextOf(c), { ...body, cpus: cpu, network, idempotencyKey });
+    const { sandbox, replayed } = await createSandbox(contextOf(c), {
+      ...plainSandbox,
+      ...body,
+      cpus: cpu,
+      network,
+      idempotencyKey,
+    });
     if (replayed) c.header('idempotency-replayed', 'true');
     c.header('location', `/v1/sandboxes/${sandbox.id}`);
     return c.json(viewSandbox(sandbox), 201);

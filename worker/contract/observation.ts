@@ -35,7 +35,7 @@ const lifecycleEntry = z
   .object({
     type: z.literal('lifecycle'),
     at: timestamp,
-    event: z.enum(['created', 'running', 'paused', 'resumed', 'deadline', 'ended', 'metadata']),
+    event: z.enum(['created', 'running', 'paused', 'resumed', 'deadline', 'ended', 'metadata', 'network', 'snapshot']),
     message: z.string(),
   })
   .openapi('LifecycleLogEntry');

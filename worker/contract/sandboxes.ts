@@ -51,6 +51,10 @@ export const sandboxView = z
     cpu: z.number(),
     memoryMiB: z.int(),
     network: z.enum(['on', 'off']),
+    onTimeout: z.enum(['kill', 'pause']),
+    keepMemory: z.boolean(),
+    autoResume: z.boolean(),
+    publicPorts: z.boolean(),
     createdAt: timestamp,
     startedAt: timestamp.nullable(),
     pausedAt: timestamp.nullable(),
@@ -80,6 +84,14 @@ const createBody = z
       .enum(['on', 'off'])
       .optional()
       .openapi({ description: 'Absent: on, or off where no runner has its network rules in place.' }),
+    onTimeout: z.enum(['kill', 'pause']).default('kill').openapi({ description: 'What happens when its time is up.' }),
+    keepMemory: z.boolean().default(true).openapi({
+      description: 'Of a pause at the timeout: whether processes go on after it, or only the files are kept.',
+    }),
+    autoResume: z.boolean().default(false).openapi({ description: 'Traffic to a port wakes it while it is paused.' }),
+    publicPorts: z.boolean().default(true).openapi({
+      description: "Whether its ports are reached without the sandbox's traffic token.",
+    }),
   })
   .openapi('CreateSandbox');
 

@@ -2,6 +2,7 @@ import type { CellDb, DirectoryDb } from '../../db/client.ts';
 import type { Scope } from '../../db/enums.ts';
 import type { Tenant } from '../../db/directory.ts';
 import type { MemoryBudget } from './artifacts/memory-budget.ts';
+import type { SandboxAccesses } from './access/sandbox-access.ts';
 import type { ByteInput } from './formats/byte-source.ts';
 import type { Keyring } from './keys/keyring.ts';
 import type { Signer } from './keys/signer.ts';
@@ -28,6 +29,7 @@ export interface Services {
   fleet: Fleet;
   keyring: Keyring;
   templates: TemplateCatalog;
+  accesses: SandboxAccesses;
   objects: ObjectStore;
   bodyMemory: MemoryBudget;
   signer: Signer;

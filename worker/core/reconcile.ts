@@ -114,6 +114,8 @@ export const judgeOpenJob = (
     case 'kill':
       return 'redeliver';
     case 'deadline':
+    case 'network':
+    case 'snapshot':
     case null:
       return 'drop';
     default:

@@ -22,6 +22,8 @@ const publicTable: Record<PersistedState, Record<OpenJob | 'none', PublicState>>
     pause: 'creating',
     resume: 'creating',
     deadline: 'creating',
+    network: 'creating',
+    snapshot: 'creating',
   },
   running: {
     none: 'running',
@@ -30,6 +32,8 @@ const publicTable: Record<PersistedState, Record<OpenJob | 'none', PublicState>>
     pause: 'pausing',
     resume: 'running',
     deadline: 'running',
+    network: 'running',
+    snapshot: 'running',
   },
   paused: {
     none: 'paused',
@@ -38,8 +42,19 @@ const publicTable: Record<PersistedState, Record<OpenJob | 'none', PublicState>>
     pause: 'paused',
     resume: 'resuming',
     deadline: 'paused',
+    network: 'paused',
+    snapshot: 'paused',
   },
-  ended: { none: 'ended', create: 'ended', kill: 'ended', pause: 'ended', resume: 'ended', deadline: 'ended' },
+  ended: {
+    none: 'ended',
+    create: 'ended',
+    kill: 'ended',
+    pause: 'ended',
+    resume: 'ended',
+    deadline: 'ended',
+    network: 'ended',
+    snapshot: 'ended',
+  },
 };
 
 export const publicStateOf = (record: StateOfRecord): PublicState =>
@@ -53,7 +68,7 @@ export const everyRecord: readonly StateOfRecord[] = persistedStates.flatMap((st
 export const recordsOf = (state: PublicState): StateOfRecord[] =>
   everyRecord.filter((record) => publicStateOf(record) === state);
 
-export const verbs = ['pause', 'resume', 'deadline', 'kill', 'metadata'] as const;
+export const verbs = ['pause', 'resume', 'deadline', 'network', 'snapshot', 'kill', 'metadata'] as const;
 export type Verb = (typeof verbs)[number];
 
 /**
@@ -67,7 +82,10 @@ export const allows = (verb: Verb, record: StateOfRecord): boolean => {
     case 'metadata':
       return record.state !== 'ended' && record.openJob !== 'kill';
     case 'pause':
+    case 'network':
       return record.state === 'running' && record.openJob === null;
+    case 'snapshot':
+      return (record.state === 'running' || record.state === 'paused') && record.openJob === null;
     case 'resume':
       return record.state === 'paused' && record.openJob === null;
     case 'deadline':
@@ -81,6 +99,8 @@ const verbWords: Record<Verb, string> = {
   pause: 'paused',
   resume: 'resumed',
   deadline: 'given another timeout',
+  network: 'given other network rules',
+  snapshot: 'snapshotted',
   kill: 'ended',
   metadata: 'changed',
 };

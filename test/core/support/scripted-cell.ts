@@ -1,9 +1,11 @@
 import { openCell, openDirectory } from '../../../db/client.ts';
 import type { Tenant } from '../../../db/directory.ts';
+import { SandboxAccesses } from '../../../worker/core/access/sandbox-access.ts';
 import { MemoryBudget } from '../../../worker/core/artifacts/memory-budget.ts';
 import { newOperationId } from '../../../worker/core/ids.ts';
 import { Keyring } from '../../../worker/core/keys/keyring.ts';
 import { Signer } from '../../../worker/core/keys/signer.ts';
+import { plainSandbox } from '../../../worker/core/sandboxes/create-sandbox.ts';
 import type { Broker, Context, Fleet } from '../../../worker/core/ports.ts';
 import { TemplateCatalog } from '../../../worker/core/templates/template-catalog.ts';
 import { memoryStore } from './memory-store.ts';
@@ -85,6 +87,7 @@ export const scriptedCell = (script: Script = {}) => {
     fleet,
     keyring: new Keyring('pepper'),
     templates: new TemplateCatalog(),
+    accesses: new SandboxAccesses(),
     objects: memoryStore().store,
     bodyMemory: new MemoryBudget(48 * 1024 * 1024),
     signer: new Signer('pepper'),
@@ -101,6 +104,7 @@ export const scriptedCell = (script: Script = {}) => {
 };
 
 export const createInput = {
+  ...plainSandbox,
   template: 'base',
   timeoutSeconds: 60,
   timeoutMode: 'fixed',

@@ -1,5 +1,5 @@
 /** What a signature is for: one made for one purpose is worth nothing for another. */
-export type SigningPurpose = 'material';
+export type SigningPurpose = 'material' | 'envd' | 'traffic' | 'preview';
 
 const macBytes = 16;
 

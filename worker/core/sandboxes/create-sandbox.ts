@@ -1,5 +1,6 @@
 import { and, eq, sql, getTableColumns } from 'drizzle-orm';
 import { sandboxes, type Sandbox } from '../../../db/cell.ts';
+import type { TimeoutAction } from '../../../db/enums.ts';
 import type { Template } from '../../../db/directory.ts';
 import { limits } from '../../../runner/protocol/limits.ts';
 import { ServiceError } from '../errors.ts';
@@ -21,8 +22,31 @@ export interface CreateSandbox {
   memoryMiB: number;
   /** Absent: on where runners offer it, else off. */
   network: 'on' | 'off' | undefined;
+  onTimeout: TimeoutAction;
+  /** Of a pause at the timeout: whether processes go on afterwards. */
+  keepMemory: boolean;
+  /** Traffic to a port wakes it while it is paused. */
+  autoResume: boolean;
+  /** Its envd surface asks for no token: E2B's `secure: false`, nobody else's. */
+  envdOpen: boolean;
+  /** Whether its ports are reached without a traffic token. */
+  publicPorts: boolean;
+  /** The Host that servers inside see, `${PORT}` in it replaced; null: the one that was asked for. */
+  maskRequestHost: string | null;
+  egress: Readonly<{ allow: readonly string[]; deny: readonly string[] }>;
   idempotencyKey: string | undefined;
 }
+
+/** What a sandbox is unless its caller says otherwise. */
+export const plainSandbox = {
+  onTimeout: 'kill',
+  keepMemory: true,
+  autoResume: false,
+  envdOpen: false,
+  publicPorts: true,
+  maskRequestHost: null,
+  egress: { allow: [], deny: [] },
+} as const satisfies Partial<CreateSandbox>;
 
 export interface CreatedSandbox {
   sandbox: Sandbox;
@@ -56,7 +80,9 @@ export const createSandbox = async (ctx: Context, input: CreateSandbox): Promise
   // It goes on when the client does not wait: a row that is on record is brought to an end, running or failed.
   const launch = launchSandbox(ctx, row);
   ctx.after(launch.then(noop, noop).then(() => ctx.fleet.settled(sandboxId)));
-  return { sandbox: await launch, replayed: false };
+  const sandbox = await launch;
+  ctx.accesses.note(sandbox, ctx.actor.tenant, ctx.now());
+  return { sandbox, replayed: false };
 };
 
 const noop = (): void => undefined;
@@ -96,6 +122,14 @@ const newRow = (
   deadlineMode: input.timeoutMode,
   ttlMs: input.timeoutSeconds * 1000,
   expiresAtMs: null,
+  onTimeout: input.onTimeout,
+  keepMemory: input.keepMemory,
+  autoResume: input.autoResume,
+  envdOpen: input.envdOpen,
+  publicPorts: input.publicPorts,
+  maskRequestHost: input.maskRequestHost,
+  egress: { allow: [...input.egress.allow], deny: [...input.egress.deny] },
+  snapshotId: null,
   metadata: input.metadata,
   env: input.env,
   idempotencyKey: input.idempotencyKey ?? null,

@@ -3,7 +3,7 @@ import { contextOf } from '../../api/context.ts';
 import { executionBounds, shellScript } from '../../contract/execution.ts';
 import { runCommand } from '../../core/commands/run-command.ts';
 import { publicStateOf } from '../../core/sandbox-state.ts';
-import { createSandbox } from '../../core/sandboxes/create-sandbox.ts';
+import { createSandbox, plainSandbox } from '../../core/sandboxes/create-sandbox.ts';
 import { endSandbox } from '../../core/sandboxes/end-sandbox.ts';
 import { getSandbox } from '../../core/sandboxes/get-sandbox.ts';
 import { listHistories } from '../../core/sandboxes/list-histories.ts';
@@ -26,6 +26,7 @@ const create = async (c: Handled): Promise<Response> => {
   const ctx = contextOf(c);
   const { maxTtlSeconds, maxCpus, maxMemoryMiB } = ctx.actor.tenant;
   const { sandbox } = await createSandbox(ctx, {
+    ...plainSandbox,
     template: 'base',
     timeoutSeconds: Math.min(wanted.ttlSeconds, maxTtlSeconds),
     timeoutMode: 'idle',

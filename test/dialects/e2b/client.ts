@@ -1,0 +1,24 @@
+import { Sandbox, type SandboxOpts } from 'e2b';
+import { createTenant, installation, type TestTenant } from '../../installation.ts';
+
+export interface E2b {
+  tenant: TestTenant;
+  /** What every call of the SDK takes: the two addresses and the key, nothing else. */
+  options: { apiUrl: string; sandboxUrl: string; apiKey: string };
+  create(options?: SandboxOpts): Promise<Sandbox>;
+  cleanUp(): Promise<void>;
+}
+
+export const e2bKeyOf = (key: string): string => key.replace(/^gb_/, 'e2b_');
+
+export const createE2b = async (limits: Record<string, unknown> = {}): Promise<E2b> => {
+  const tenant = await createTenant(limits);
+  const { url } = installation();
+  const options = { apiUrl: url, sandboxUrl: url, apiKey: e2bKeyOf(tenant.key) };
+  return {
+    tenant,
+    options,
+    create: (own = {}) => Sandbox.create({ ...own, ...options }),
+    cleanUp: () => tenant.cleanUp(),
+  };
+};

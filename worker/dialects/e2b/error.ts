@@ -1,0 +1,29 @@
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import { logFailure, toServiceError } from '../../api/render-error.ts';
+import type { ServiceError } from '../../core/errors.ts';
+import type { Handled } from './route.ts';
+
+/** Statuses in which E2B's table differs from the core's. */
+const statusOf = (error: ServiceError): number => {
+  switch (error.code) {
+    case 'sandbox_ended':
+      return 404;
+    case 'image_unsupported':
+    case 'idempotency_mismatch':
+      return 400;
+    default:
+      return error.status;
+  }
+};
+
+/** Anything thrown, as E2B's control plane says it. `code` is in the body: the JavaScript SDK looks nowhere else. */
+export const renderFailure = (thrown: unknown, c: Handled): Response => {
+  const error = toServiceError(thrown);
+  logFailure(c, error, thrown);
+  const status = statusOf(error);
+  const later = status === 429 || status === 503 ? 1 : undefined;
+  const retryAfterSeconds = error.retryAfterSeconds ?? later;
+  if (retryAfterSeconds !== undefined) c.header('retry-after', String(Math.ceil(retryAfterSeconds)));
+  const errorCode = error.code === 'capacity_exhausted' ? { error_code: 'sandbox_capacity_unavailable' } : {};
+  return c.json({ code: status, message: error.message, ...errorCode }, status as ContentfulStatusCode);
+};

@@ -1,0 +1,5 @@
+import type { E2bRoute } from './route.ts';
+import { sandboxRoutes } from './sandboxes.ts';
+
+/** Everything that the dialect's control plane answers; a test refuses duplicates and paths that another surface has. */
+export const e2bRoutes: readonly E2bRoute[] = [...sandboxRoutes];
