@@ -45,4 +45,6 @@ export const limits = {
   uploadPartBytes: 64 * 1024 * 1024,
   uploadParts: 10_000,
   historyCommandBytes: 16 * 1024,
+  /** Of each of a sandbox's two lists. Every packet that it sends is held against all of them. */
+  egressAddresses: 64,
 } as const;
