@@ -48,6 +48,7 @@ test('three runners are asked, no more; then nothing is left behind and the Idem
     ['sandbox.kill', third],
   ]);
   const { sandboxes } = await listSandboxes(cell.context, {
+    by: 'created',
     states: ['ended'],
     metadata: [],
     order: 'desc',
@@ -120,6 +121,7 @@ test('no runner at all is 503 with Retry-After and leaves no record', async () =
     retryAfterSeconds: 5,
   });
   const all = {
+    by: 'created' as const,
     states: ['creating', 'ended'] as const,
     metadata: [],
     order: 'desc' as const,

@@ -1,7 +1,10 @@
 import * as routes from '../contract/sandboxes.ts';
 import { changeMetadata } from '../core/sandboxes/change-metadata.ts';
+import { connectSandbox } from '../core/sandboxes/connect-sandbox.ts';
+import { countSandboxes } from '../core/sandboxes/count-sandboxes.ts';
 import { createSandbox, plainSandbox } from '../core/sandboxes/create-sandbox.ts';
 import { endSandbox } from '../core/sandboxes/end-sandbox.ts';
+import { extendDeadline } from '../core/sandboxes/extend-deadline.ts';
 import { getSandbox } from '../core/sandboxes/get-sandbox.ts';
 import { listSandboxes } from '../core/sandboxes/list-sandboxes.ts';
 import { pauseSandbox } from '../core/sandboxes/pause-sandbox.ts';
@@ -28,14 +31,22 @@ export const registerSandboxes = (app: App): void => {
   });
 
   app.openapi(routes.listSandboxesRoute, async (c) => {
-    const { state, metadata, order, cursor, limit } = c.req.valid('query');
+    const { state, metadata, template, startedAfter, total, ...page } = c.req.valid('query');
+    const ctx = contextOf(c);
     const pairs = (metadata ?? []).map((pair) => {
       const at = pair.indexOf('=');
       return [pair.slice(0, at), pair.slice(at + 1)] as const;
     });
-    const input = { states: state ?? [], metadata: pairs, order, cursor, limit };
-    const { sandboxes, nextCursor } = await listSandboxes(contextOf(c), input);
-    return c.json({ sandboxes: sandboxes.map(viewSandbox), nextCursor }, 200);
+    const startedAfterMs = startedAfter === undefined ? undefined : Date.parse(startedAfter);
+    const filter = { states: state ?? [], metadata: pairs, template, startedAfterMs };
+    const [{ sandboxes, nextCursor }, counted] = await Promise.all([
+      listSandboxes(ctx, { ...filter, by: page.by, order: page.order, cursor: page.cursor, limit: page.limit }),
+      total ? countSandboxes(ctx, filter) : undefined,
+    ]);
+    return c.json(
+      { sandboxes: sandboxes.map(viewSandbox), nextCursor, ...(counted === undefined ? {} : { total: counted }) },
+      200,
+    );
   });
 
   app.openapi(routes.getSandboxRoute, async (c) =>
@@ -53,7 +64,9 @@ export const registerSandboxes = (app: App): void => {
   });
 
   app.openapi(routes.setTimeoutRoute, async (c) => {
-    const sandbox = await setDeadline(contextOf(c), c.req.valid('param').sandboxId, c.req.valid('json').timeoutSeconds);
+    const { timeoutSeconds, onlyExtend } = c.req.valid('json');
+    const change = onlyExtend ? extendDeadline : setDeadline;
+    const sandbox = await change(contextOf(c), c.req.valid('param').sandboxId, timeoutSeconds);
     return c.json(viewSandbox(sandbox), 200);
   });
 
@@ -66,5 +79,11 @@ export const registerSandboxes = (app: App): void => {
     const { timeoutSeconds } = c.req.valid('json');
     const sandbox = await resumeSandbox(contextOf(c), c.req.valid('param').sandboxId, timeoutSeconds);
     return c.json(viewSandbox(sandbox), 200);
+  });
+
+  app.openapi(routes.connectSandboxRoute, async (c) => {
+    const { timeoutSeconds } = c.req.valid('json');
+    const { sandbox, resumed } = await connectSandbox(contextOf(c), c.req.valid('param').sandboxId, timeoutSeconds);
+    return c.json({ ...viewSandbox(sandbox), resumed }, 200);
   });
 };

@@ -24,7 +24,7 @@ const metadataKey = z
 const metadataValue = z.string().max(2048, 'a metadata value has at most 2048 characters');
 const pairsCount = 64;
 const fewPairs = (metadata: object): boolean => Object.keys(metadata).length <= pairsCount;
-const metadataInput = z
+export const metadataInput = z
   .record(metadataKey, metadataValue)
   .refine(fewPairs, `metadata has at most ${pairsCount} pairs`)
   .openapi({ description: 'Your own labels: at most 64 pairs.', example: { purpose: 'demo' } });
@@ -146,12 +146,34 @@ export const listSandboxesRoute = createRoute({
         .preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(metadataPair).max(16))
         .optional()
         .openapi({ description: '`key=value`, repeated: all must match.', type: 'array', items: { type: 'string' } }),
+      template: z.string().min(1).max(128).optional().openapi({ description: 'Only those made from it.' }),
+      startedAfter: z.iso
+        .datetime({ offset: true })
+        .optional()
+        .openapi({ description: 'Only those that began to run then or later.' }),
+      by: z.enum(['created', 'started']).default('created').openapi({
+        description: 'The time that orders the list. One that has not begun to run is in no list by start.',
+      }),
       order: z.enum(['asc', 'desc']).default('desc').openapi({ description: '`asc`: oldest first.' }),
+      total: z
+        .enum(['true', 'false'], 'is true or false')
+        .default('false')
+        .transform((text) => text === 'true')
+        .openapi({ type: 'boolean', default: false, description: 'Also answer how many there are on all pages.' }),
       ...cursorQuery,
     }),
   },
   responses: {
-    200: { description: 'Sandboxes.', ...jsonContent(z.object({ sandboxes: z.array(sandboxView), nextCursor })) },
+    200: {
+      description: 'Sandboxes.',
+      ...jsonContent(
+        z.object({
+          sandboxes: z.array(sandboxView),
+          nextCursor,
+          total: z.int().optional().openapi({ description: 'With `total=true`: of all pages.' }),
+        }),
+      ),
+    },
     ...errorResponses(),
   },
 });
@@ -214,10 +236,22 @@ export const setTimeoutRoute = createRoute({
   operationId: 'setSandboxTimeout',
   tags,
   summary: 'Set the timeout, counted from now',
-  description: 'Longer or shorter than before. Answers after the runner has applied it.',
+  description: `Longer or shorter than before, or with \`onlyExtend\` never shorter. 0: its time is up, it ends or is paused as its onTimeout
+says. Answers after the runner has applied it.`,
   request: {
     params: sandboxParams,
-    body: jsonBody(z.strictObject({ timeoutSeconds }).openapi('SetTimeout')),
+    body: jsonBody(
+      z
+        .strictObject({
+          timeoutSeconds: z
+            .int('timeoutSeconds is a whole number of seconds')
+            .min(0, 'timeoutSeconds is at least 0')
+            .max(365 * 86_400, 'timeoutSeconds is too large')
+            .openapi({ description: "At most the tenant's limit.", example: 300 }),
+          onlyExtend: z.boolean().default(false).openapi({ description: 'A deadline that is later stays as it is.' }),
+        })
+        .openapi('SetTimeout'),
+    ),
   },
   responses: { 200: { description: 'Applied.', ...one }, ...errorResponses([404, 409, 410, 502]) },
 });
@@ -262,6 +296,31 @@ export const resumeSandboxRoute = createRoute({
   responses: { 200: { description: 'It runs.', ...one }, ...errorResponses([404, 409, 410, 502]) },
 });
 
+export const connectSandboxRoute = createRoute({
+  method: 'post',
+  path: `${base}/{sandboxId}/connect`,
+  operationId: 'connectSandbox',
+  tags,
+  summary: 'Make sure that it runs, for some time at least',
+  description: `A running one keeps a deadline that is later; a paused one is resumed and has timeoutSeconds from then. One that is being made,
+paused or resumed is waited for, up to 30 seconds.`,
+  request: {
+    params: sandboxParams,
+    body: jsonBody(z.strictObject({ timeoutSeconds: timeoutSeconds.default(300) }).openapi('ConnectSandbox')),
+  },
+  responses: {
+    200: {
+      description: 'It runs.',
+      ...jsonContent(
+        sandboxView
+          .extend({ resumed: z.boolean().openapi({ description: 'It was paused.' }) })
+          .openapi('ConnectedSandbox'),
+      ),
+    },
+    ...errorResponses([404, 409, 410, 413, 502]),
+  },
+});
+
 export const sandboxRoutes = [
   createSandboxRoute,
   listSandboxesRoute,
@@ -271,4 +330,5 @@ export const sandboxRoutes = [
   setTimeoutRoute,
   pauseSandboxRoute,
   resumeSandboxRoute,
+  connectSandboxRoute,
 ];

@@ -17,11 +17,16 @@ export interface Delivery {
   sandboxId: string;
   epoch: number;
   revision: number;
+  /** Of a deadline and a resume. */
+  ttlMs?: number;
+  onlyExtend?: boolean;
 }
 
 interface Script {
   /** What the runner does with a job; throws what the Broker would. Absent: what was asked. */
   runner?: (delivery: Delivery) => Promise<void> | void;
+  /** Until when it says that a sandbox runs; absent: a minute from now. */
+  expiresAtMs?: (delivery: Delivery) => number;
   /** Runners in the order in which Fleet offers them; the refused ones are left out. */
   runners?: readonly string[];
   networks?: ('on' | 'off')[];
@@ -48,10 +53,19 @@ export const scriptedCell = (script: Script = {}) => {
 
   const lifecycle: Broker['lifecycle'] = async (name, runnerId, data) => {
     const { sandboxId, epoch, revision } = data;
-    const delivery = { name, runnerId, sandboxId, epoch, revision };
+    const { ttlMs, onlyExtend } = data as Partial<Delivery>;
+    const delivery: Delivery = {
+      name,
+      runnerId,
+      sandboxId,
+      epoch,
+      revision,
+      ...(ttlMs === undefined ? {} : { ttlMs }),
+      ...(onlyExtend === undefined ? {} : { onlyExtend }),
+    };
     deliveries.push(delivery);
     await script.runner?.(delivery);
-    return { state: done[name], expiresAtMs: Date.now() + 60_000 };
+    return { state: done[name], expiresAtMs: script.expiresAtMs?.(delivery) ?? Date.now() + 60_000 };
   };
   const fleet: Fleet = {
     place: async (_sandboxId, { exclude, network }) => {

@@ -17,12 +17,17 @@ const later: readonly ErrorCode[] = ['not_started', 'unavailable', 'runner_lost'
  * Accepted in every state; supersedes the open job, a create among them. Answers the sandbox: ended, or ending where its runner is
  * away. One that has ended already is answered as it is. Throws not_found.
  */
-export const endSandbox = async (ctx: Context, sandboxId: string, graceSeconds: number): Promise<Sandbox> => {
+export const endSandbox = async (
+  ctx: Context,
+  sandboxId: string,
+  graceSeconds: number,
+  reason: 'killed' | 'timeout' = 'killed',
+): Promise<Sandbox> => {
   const opened = await openKill(ctx, sandboxId);
   if (opened.state === 'ended') return opened;
-  if (opened.runnerId === null) return recordEnd(ctx, opened);
+  if (opened.runnerId === null) return recordEnd(ctx, opened, reason);
   // It goes on when the client does not wait.
-  const work = deliver(ctx, opened, opened.runnerId, graceSeconds * 1000);
+  const work = deliver(ctx, opened, opened.runnerId, graceSeconds * 1000, reason);
   ctx.after(work.then(noop, noop));
   return work;
 };
@@ -38,7 +43,13 @@ const openKill = async (ctx: Context, sandboxId: string): Promise<Sandbox> => {
   }
 };
 
-const deliver = async (ctx: Context, row: Sandbox, runnerId: string, graceMs: number): Promise<Sandbox> => {
+const deliver = async (
+  ctx: Context,
+  row: Sandbox,
+  runnerId: string,
+  graceMs: number,
+  reason: 'killed' | 'timeout',
+): Promise<Sandbox> => {
   const job = { ...envelopeOf(ctx, row), graceMs };
   try {
     await ctx.broker.lifecycle('sandbox.kill', runnerId, job, graceMs + removalMs);
@@ -48,23 +59,23 @@ const deliver = async (ctx: Context, row: Sandbox, runnerId: string, graceMs: nu
     if (superseded || (error instanceof ServiceError && later.includes(error.code))) return getSandbox(ctx, row.id);
     if (!(error instanceof ServiceError && error.code === 'sandbox_ended')) throw error;
   }
-  return recordEnd(ctx, row);
+  return recordEnd(ctx, row, reason);
 };
 
 /** An end with the right epoch holds whatever the revision. */
-const recordEnd = async (ctx: Context, row: Sandbox): Promise<Sandbox> => {
+const recordEnd = async (ctx: Context, row: Sandbox, reason: 'killed' | 'timeout'): Promise<Sandbox> => {
   const ended = await changeSandbox(ctx, {
     sandboxId: row.id,
     when: and(eq(sandboxes.epoch, row.epoch), ne(sandboxes.state, 'ended')),
     set: {
       state: 'ended',
-      endReason: 'killed',
+      endReason: reason,
       endedAtMs: ctx.now(),
       openJob: null,
       openJobDeadlineMs: null,
       env: {},
     },
-    event: { kind: 'ended', message: 'Ended by request.' },
+    event: { kind: 'ended', message: reason === 'killed' ? 'Ended by request.' : 'Its time was set to be up.' },
   });
   if (!ended) return getSandbox(ctx, row.id);
   await Promise.all([publishRoute(ctx, ended), freePlace(ctx, ended)]);

@@ -25,7 +25,7 @@ export const listHistories = async (
   ctx: Context,
   input: Pick<ListSandboxes, 'order' | 'cursor' | 'limit'>,
 ): Promise<{ histories: SandboxHistory[]; nextCursor: string | null }> => {
-  const page = await listSandboxes(ctx, { ...input, states: publicStates, metadata: [] });
+  const page = await listSandboxes(ctx, { ...input, by: 'created', states: publicStates, metadata: [] });
   await awaitReports(ctx, page.sandboxes);
   const shown = await thatFit(ctx, page.sandboxes);
   const last = shown.at(-1);

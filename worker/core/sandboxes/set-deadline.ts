@@ -3,13 +3,18 @@ import { sandboxes, type Sandbox } from '../../../db/cell.ts';
 import { limits } from '../../../runner/protocol/limits.ts';
 import { ServiceError } from '../errors.ts';
 import type { Context } from '../ports.ts';
+import { expireSandbox } from './expire-sandbox.ts';
 import { getSandbox } from './get-sandbox.ts';
 import { abandonJob, closeJob, envelopeOf, openJob, runnerOf } from './open-job.ts';
 import { requireTimeout } from './require-timeout.ts';
 
-/** timeoutSeconds from now, longer or shorter than before. Answers after the runner, who alone keeps the time, has applied it. */
+/**
+ * timeoutSeconds from now, longer or shorter than before; 0: its time is up. Answers after the runner, who alone keeps the time, has
+ * applied it.
+ */
 export const setDeadline = async (ctx: Context, sandboxId: string, timeoutSeconds: number): Promise<Sandbox> => {
   requireTimeout(ctx, timeoutSeconds);
+  if (timeoutSeconds === 0) return expireSandbox(ctx, sandboxId);
   const ttlMs = timeoutSeconds * 1000;
   // The record's deadline is a lower bound, so a shorter one is written before it is applied and a longer one after.
   const lower = sql`min(coalesce(${sandboxes.expiresAtMs}, ${ctx.now() + ttlMs}), ${ctx.now() + ttlMs})`;
