@@ -38,11 +38,11 @@ export class DockerCli {
     return elapsedMs;
   }
 
-  /** `docker exec <container> true` until the command has returned. */
-  async timeExec(): Promise<number> {
+  /** `docker exec <container> true`, or another command, until it has returned. */
+  async timeExec(command: readonly string[] = ['true']): Promise<number> {
     if (this.#containerId === undefined) throw new Error('start() was not called');
     const startedAt = performance.now();
-    await this.#run(['exec', this.#containerId, 'true']);
+    await this.#run(['exec', this.#containerId, ...command]);
     return performance.now() - startedAt;
   }
 

@@ -8,6 +8,7 @@ import { DockerCli } from './docker-cli.ts';
 import { measureBurst } from './measure-burst.ts';
 import { measureCreate } from './measure-create.ts';
 import { measureDisks } from './measure-disks.ts';
+import { measureE2b } from './measure-e2b.ts';
 import { measureExec, measureThroughput } from './measure-exec.ts';
 import { measureFiles } from './measure-files.ts';
 import { measureIdle } from './measure-idle.ts';
@@ -31,6 +32,7 @@ const measures: Record<Measurement, (bench: Bench) => Promise<void>> = {
   disks: measureDisks,
   create: measureCreate,
   burst: measureBurst,
+  e2b: measureE2b,
   idle: measureIdle,
 };
 

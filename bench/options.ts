@@ -10,6 +10,7 @@ export const measurements = [
   'disks',
   'create',
   'burst',
+  'e2b',
   'idle',
 ] as const;
 export type Measurement = (typeof measurements)[number];

@@ -1,5 +1,5 @@
 import { cpus, totalmem } from 'node:os';
-import type { Asides, Report, Results } from './results.ts';
+import type { Asides, E2bResults, Report, Results } from './results.ts';
 import { round, type Summary } from './statistics.ts';
 
 interface Row {
@@ -25,6 +25,7 @@ export function renderTable(report: Report): string {
     ...execRows(results, asides),
     ...byteRows(results, asides),
     ...diskRows(results),
+    ...e2bRows(results.e2b ?? {}),
     ...nodeRows(results, asides),
   ];
   const cells = rows
@@ -114,6 +115,30 @@ function diskRows(results: Results): Row[] {
     { what: '  glob `/dir7/*.md`, p50 / p95 / p99', value: spread(results.diskGlobMs), target },
     { what: '  glob `**/file7.*` (looks at all), p50 / p95 / p99', value: spread(results.diskGlobAllMs), target },
     { what: 'grep over 1,000 texts of 10 KB, p50', value: ms(results.diskGrepMs?.p50), target: '≤ 1000 ms' },
+  ];
+}
+
+function e2bRows(results: E2bResults): Row[] {
+  const { commandMs, createMs, dockerExecMs, dockerRunMs } = results;
+  return [
+    { what: "E2B: commands.run('true'), p50 / p95 / p99", value: spread(commandMs), target: '≤ 8 / – / – ms' },
+    { what: '  `docker exec` of the same, p50', value: ms(dockerExecMs?.p50) },
+    { what: '  commands.run is quicker by', value: ratio(dockerExecMs?.p50, commandMs?.p50) },
+    { what: 'E2B: Sandbox.create, p50 / p95 / p99', value: spread(createMs), target: '≤ 40 / – / – ms' },
+    { what: '  `docker run … echo`, p50', value: ms(dockerRunMs?.p50) },
+    { what: '  Sandbox.create is quicker by', value: ratio(dockerRunMs?.p50, createMs?.p50) },
+    {
+      what: 'E2B: files.write + files.read of 1 KB, p50 / p95 / p99',
+      value: spread(results.smallFileMs),
+      target: '≤ 12 / – / – ms',
+    },
+    { what: 'E2B: files.read of 100 MB', value: unit(results.readMBps, 'MB/s'), target: '≥ 100 MB/s' },
+    {
+      what: 'E2B: key to echo, 50 terminals at once, p50 / p95 / p99',
+      value: spread(results.ptyEchoMs),
+      target: '– / ≤ 30 / – ms',
+    },
+    { what: 'E2B: GET to a port, p50 / p95 / p99', value: spread(results.portGetMs) },
   ];
 }
 

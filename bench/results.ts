@@ -20,8 +20,28 @@ export interface Results {
   diskGlobAllMs?: Summary;
   /** Over 1,000 texts of 10 KB. */
   diskGrepMs?: { p50: number };
+  /** Through npm `e2b`. */
+  e2b?: E2bResults;
   idleSandboxMiB?: number;
   memoryMiB?: Record<string, number>;
+}
+
+/** Each through the SDK, whose own work is in it. */
+export interface E2bResults {
+  /** commands.run('true'), and what `docker exec` takes for the same command in the same minutes. */
+  commandMs?: Summary;
+  dockerExecMs?: { p50: number };
+  /** Sandbox.create, the pool full before it, and `docker run` in the same minutes. */
+  createMs?: Summary;
+  dockerRunMs?: { p50: number };
+  /** files.write and then files.read of 1 KB, both together. */
+  smallFileMs?: Summary;
+  /** files.read of 100 MB as a stream. */
+  readMBps?: number;
+  /** From a key to its echo, 50 terminals open and typed into at once. */
+  ptyEchoMs?: Summary;
+  /** A GET to a port of a sandbox. */
+  portGetMs?: Summary;
 }
 
 /** What only the table tells. */
