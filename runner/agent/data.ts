@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { decodeJson, encodeFrame, encodeHeader, frameBounds, frameKind } from '../protocol/agent.ts';
 import { RunnerError, runnerFault } from '../protocol/errors.ts';
 import type { Accepted } from './listener.ts';
-import { AgentViolation } from './replies.ts';
+import { AgentViolation, faultError } from './replies.ts';
 
 /** From the request to the data connection's hello. */
 const dialMs = 10_000;
@@ -89,7 +89,7 @@ async function* bytesOf(inbox: Inbox, socket: Socket, contentBytes: number | und
 
 function faultOf(payload: Uint8Array): RunnerError {
   const fault = runnerFault.safeParse(decodeJson(payload));
-  return fault.success ? new RunnerError(fault.data.code, fault.data.message) : cutFault();
+  return fault.success ? faultError(fault.data) : cutFault();
 }
 
 /** The frames of a data connection, with a bound on what is held. */

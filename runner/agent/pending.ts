@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { RunnerError } from '../protocol/errors.ts';
-import { AgentViolation, replyShape } from './replies.ts';
+import { AgentViolation, faultError, replyShape } from './replies.ts';
 
 const pendingMax = 1024;
 
@@ -58,7 +58,7 @@ export class PendingRequests {
       if (this.#abandoned.delete(reply.id)) return;
       throw new AgentViolation('a reply to no request');
     }
-    if ('fault' in reply) return waiting.reject(new RunnerError(reply.fault.code, reply.fault.message));
+    if ('fault' in reply) return waiting.reject(faultError(reply.fault));
     const value = waiting.shape.safeParse(reply.value);
     if (value.success) return waiting.resolve(value.data);
     waiting.reject(new RunnerError('agent_unavailable', 'The sandbox gave an answer that cannot be understood.'));

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { runnerFault } from '../protocol/errors.ts';
+import { RunnerError, runnerFault, type RunnerFault } from '../protocol/errors.ts';
 import { watchEvent } from '../protocol/files.ts';
 import { frameBounds } from '../protocol/agent.ts';
 import { limits } from '../protocol/limits.ts';
@@ -38,6 +38,9 @@ export const startedShape = z.object({ pid: z.int().min(1) });
 export const nothingShape = z.null();
 /** Live ones and the ended that are still kept. */
 export const processListShape = z.array(processInfo).max(limits.processesPerSandbox + 1024);
+
+export const faultError = ({ code, message, path }: RunnerFault): RunnerError =>
+  new RunnerError(code, message, { path });
 
 /** What an agent may not do. Its connection is dropped; a session bears only a few. */
 export class AgentViolation extends Error {}

@@ -60,7 +60,8 @@ export type LifecycleHandler<N extends LifecycleJobName> = (
 export function faultOf(error: unknown, log: Logger, fields: { requestId: string; job: string }): RunnerFault {
   if (error instanceof RunnerError) {
     if (error.cause !== undefined) log.warn('job_failed', { ...fields, code: error.code, error });
-    return { code: error.code, message: error.message.slice(0, 2000) };
+    const path = error.path === undefined ? {} : { path: error.path };
+    return { code: error.code, message: error.message.slice(0, 2000), ...path };
   }
   log.error('job_crashed', { ...fields, error: error instanceof Error ? error : new Error(String(error)) });
   return { code: 'internal', message: 'The node failed to do this. The failure has been logged.' };

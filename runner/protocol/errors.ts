@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { limits } from './limits.ts';
 
 /** What a runner can answer instead of a result. The control plane maps each to its own table, totally. */
 export const runnerErrorCodes = [
@@ -26,6 +27,7 @@ export const runnerErrorCodes = [
   'range_not_satisfiable',
   'no_space',
   'upload_not_found',
+  'watcher_not_found',
   'conflict', // with what there is, whatever it is
   'too_many_watches',
   'transfer_failed',
@@ -42,15 +44,19 @@ export const runnerFault = z.object({
   code: z.enum(runnerErrorCodes),
   /** One sentence for the caller: what was wrong and what to do. Never host paths, addresses or stack traces. */
   message: z.string().max(2000),
+  /** The sandbox's file that it is about, absolute. */
+  path: z.string().max(limits.pathBytes).optional(),
 });
 export type RunnerFault = z.infer<typeof runnerFault>;
 
 /** Thrown on the runner's side of the wire; becomes an `error` event. Its cause is logged, never sent. */
 export class RunnerError extends Error {
   readonly code: RunnerErrorCode;
-  constructor(code: RunnerErrorCode, message: string, options?: ErrorOptions) {
+  readonly path: string | undefined;
+  constructor(code: RunnerErrorCode, message: string, options?: ErrorOptions & { path?: string | undefined }) {
     super(message, options);
     this.name = 'RunnerError';
     this.code = code;
+    this.path = options?.path;
   }
 }

@@ -30,6 +30,7 @@ export const errorStatus = {
   unavailable: 503,
   deadline_exceeded: 504,
   file_not_found: 404,
+  watcher_not_found: 404,
   file_exists: 409,
   not_a_file: 400,
   not_a_directory: 400,
@@ -55,6 +56,8 @@ export class ServiceError extends Error {
   readonly retryAfterSeconds: number | undefined;
   /** Field-level problems of a bad request. */
   readonly issues: readonly { path: string; message: string }[] | undefined;
+  /** The sandbox's file that it is about, absolute: for dialects that say it in other words. */
+  readonly filePath: string | undefined;
 
   constructor(
     code: ErrorCode,
@@ -63,6 +66,7 @@ export class ServiceError extends Error {
       cause?: unknown;
       retryAfterSeconds?: number;
       issues?: readonly { path: string; message: string }[];
+      filePath?: string | undefined;
     } = {},
   ) {
     super(message, { cause: options.cause });
@@ -70,6 +74,7 @@ export class ServiceError extends Error {
     this.code = code;
     this.retryAfterSeconds = options.retryAfterSeconds;
     this.issues = options.issues;
+    this.filePath = options.filePath;
   }
 
   get status(): number {
@@ -103,6 +108,7 @@ const fromRunner: Record<RunnerErrorCode, ErrorCode> = {
   range_not_satisfiable: 'range_not_satisfiable',
   no_space: 'insufficient_storage',
   upload_not_found: 'not_found',
+  watcher_not_found: 'watcher_not_found',
   conflict: 'conflict',
   too_many_watches: 'rate_limited',
   transfer_failed: 'transfer_failed',
@@ -122,6 +128,7 @@ export const errorFromRunner = (fault: RunnerFault): ServiceError => {
   const retryAfterSeconds = retryable[code];
   return new ServiceError(code, message, {
     cause: fault,
+    filePath: fault.path,
     ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
   });
 };

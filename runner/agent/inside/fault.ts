@@ -1,11 +1,15 @@
+import { limits } from '../../protocol/limits.ts';
 import type { RunnerErrorCode, RunnerFault } from '../../protocol/errors.ts';
 
 /** What an operation answers instead of a result. (RunnerError's module needs zod, which the agent does without.) */
 export class AgentFault extends Error {
   readonly code: RunnerErrorCode;
-  constructor(code: RunnerErrorCode, message: string) {
+  /** The file that it is about, absolute. */
+  readonly path: string | undefined;
+  constructor(code: RunnerErrorCode, message: string, path?: string) {
     super(message);
     this.code = code;
+    this.path = path;
   }
 }
 
@@ -38,11 +42,14 @@ const byErrno: Record<string, { code: RunnerErrorCode; says: string }> = {
 export function fileFault(error: unknown, path: string): unknown {
   if (error instanceof AgentFault) return error;
   const known = byErrno[errnoOf(error) ?? ''];
-  return known === undefined ? error : new AgentFault(known.code, `${path.slice(0, 1024)}: ${known.says}`);
+  return known === undefined ? error : new AgentFault(known.code, `${path.slice(0, 1024)}: ${known.says}`, path);
 }
 
 export function toFault(error: unknown): RunnerFault {
-  if (error instanceof AgentFault) return { code: error.code, message: error.message.slice(0, 2000) };
+  if (error instanceof AgentFault) {
+    const path = error.path === undefined || error.path.length > limits.pathBytes ? {} : { path: error.path };
+    return { code: error.code, message: error.message.slice(0, 2000), ...path };
+  }
   const message = error instanceof Error ? error.message : String(error);
   return { code: 'internal', message: message.slice(0, 2000) };
 }

@@ -5,6 +5,7 @@ export interface Failure {
   code: ErrorCode;
   message: string;
   retryAfterSeconds?: number;
+  filePath?: string;
   /** For the log. */
   cause?: string;
 }
@@ -30,6 +31,7 @@ export const describeFailure = (error: unknown): Failure => {
     code: error.code,
     message: error.message,
     ...(error.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: error.retryAfterSeconds }),
+    ...(error.filePath === undefined ? {} : { filePath: error.filePath }),
     ...(error.cause === undefined ? {} : { cause: causeText(error.cause) }),
   };
 };
@@ -42,5 +44,9 @@ export const unwrap = <T>(outcome: Outcome<T>): T => {
   throw errorOf(outcome.error);
 };
 
-export const errorOf = ({ code, message, retryAfterSeconds, cause }: Failure): ServiceError =>
-  new ServiceError(code, message, { cause, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) });
+export const errorOf = ({ code, message, retryAfterSeconds, filePath, cause }: Failure): ServiceError =>
+  new ServiceError(code, message, {
+    cause,
+    filePath,
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+  });

@@ -13,6 +13,7 @@ export const connectStatus = {
   failed_precondition: 400,
   unimplemented: 501,
   internal: 500,
+  data_loss: 500,
   unavailable: 503,
   unauthenticated: 401,
 } as const satisfies Record<string, number>;
@@ -45,6 +46,7 @@ export const connectCodeOf: Record<ErrorCode, ConnectCode> = {
   unavailable: 'unavailable',
   deadline_exceeded: 'deadline_exceeded',
   file_not_found: 'not_found',
+  watcher_not_found: 'not_found',
   file_exists: 'already_exists',
   not_a_file: 'invalid_argument',
   not_a_directory: 'invalid_argument',
