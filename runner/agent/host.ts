@@ -31,6 +31,7 @@ const reconnectMs = 2_000;
 const requestMs = 10_000;
 /** Trees are removed and copied whole. */
 const fileMs = 120_000;
+const longReplies: ReadonlySet<FileOperation> = new Set(['list', 'watcherEvents']);
 /** A process that does not read its stdin holds a write back this long. */
 const stdinMs = 30_000;
 
@@ -142,7 +143,7 @@ class HostSession implements AgentSession {
   async file<O extends FileOperation>(operation: O, input: FileInput<O>): Promise<FileOutput<O>> {
     // The output's type follows from the operation, which the compiler cannot see through the lookup.
     const shape = fileOperations[operation].output as unknown as z.ZodType<FileOutput<O>>;
-    return await this.#request({ op: 'file', operation, input }, shape, fileMs, operation === 'list');
+    return await this.#request({ op: 'file', operation, input }, shape, fileMs, longReplies.has(operation));
   }
 
   async read(request: FileRead, signal: AbortSignal): Promise<{ head: ReadHead; body: AsyncIterable<Uint8Array> }> {

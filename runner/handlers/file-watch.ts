@@ -1,13 +1,13 @@
 import { within } from '../clock.ts';
 import { RunnerError } from '../protocol/errors.ts';
-import type { WatchEvent } from '../protocol/files.ts';
+import { watchEventCredit, type WatchEvent } from '../protocol/files.ts';
 import { limits } from '../protocol/limits.ts';
 import { AGENT_ANSWER_MS } from '../sandboxes/running-process.ts';
 import type { ExecHandler } from './handler.ts';
 import { agentSilent } from './process-start.ts';
 
-/** What an event takes of the reader's credit beside its path. */
-const EVENT_OVERHEAD_BYTES = 32;
+/** With less than this left nothing can be told. */
+const CREDIT_MIN_BYTES = 32;
 /** One entry of the stream carries at most so many. */
 const EVENTS_PER_ENTRY = 256;
 
@@ -21,7 +21,7 @@ export const watchFiles: ExecHandler<'file.watch'> = async (_context, job, sandb
   const say = (events: WatchEvent[], droppedEvents: number) => {
     const affordable: WatchEvent[] = [];
     for (const event of events) {
-      const costBytes = EVENT_OVERHEAD_BYTES + event.path.length;
+      const costBytes = watchEventCredit(event);
       if (costBytes > creditBytes) {
         dropped++;
         continue;
@@ -30,7 +30,7 @@ export const watchFiles: ExecHandler<'file.watch'> = async (_context, job, sandb
       affordable.push(event);
     }
     dropped += droppedEvents;
-    if (affordable.length === 0 && creditBytes < EVENT_OVERHEAD_BYTES) return; // told with the next that fits
+    if (affordable.length === 0 && creditBytes < CREDIT_MIN_BYTES) return; // told with the next that fits
     for (let start = 0; start < Math.max(1, affordable.length); start += EVENTS_PER_ENTRY) {
       const part = affordable.slice(start, start + EVENTS_PER_ENTRY);
       conversation.send({ t: 'watch', events: part, droppedEvents: dropped });

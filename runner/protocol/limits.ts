@@ -40,8 +40,19 @@ export const limits = {
   streamTtlMs: 60_000,
   streamRenewMs: 20_000,
   listEntries: 10_000,
-  listDepth: 32,
+  /** No path has more parts than this. */
+  listDepth: 2048,
+  composeSources: 1000,
   watchesPerSandbox: 64,
+  /** Of one watcher, until they are fetched. */
+  watcherEvents: 4096,
+  watcherEventBytes: 1024 * 1024,
+  watcherIdleMinutes: 60,
+  /** An extended attribute's name has 255 bytes at most, `user.e2b.` among them. */
+  metadataKeyBytes: 246,
+  /** Names and values of one file's metadata together; ext4 has room for so much. */
+  metadataBytes: 4096,
+  metadataKeys: 512,
   uploadPartBytes: 64 * 1024 * 1024,
   uploadParts: 10_000,
   historyCommandBytes: 16 * 1024,

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { AgentFault } from './fault.ts';
-import { assumeThreadIdentity, resumeThreadIdentity } from './libc.ts';
+import { assumeThreadIdentity, raiseFileCapabilities, resumeThreadIdentity } from './libc.ts';
 
 /** A user of the container, by its own /etc/passwd and /etc/group. */
 export interface Identity {
@@ -10,6 +10,8 @@ export interface Identity {
   groups: Uint32Array;
   home: string;
   shell: string;
+  /** Works on files with root's rights; what it makes is still this user's. */
+  privileged?: true;
 }
 
 interface Accounts {
@@ -87,6 +89,12 @@ export function identityOf(user: string): Identity {
   return { name: String(uid), uid, gid: group, groups: Uint32Array.of(group), home: '/', shell: '/bin/sh' };
 }
 
+/** The same for a file operation. */
+export function callerOf({ user, privileged }: { user: string; privileged?: boolean | undefined }): Identity {
+  const identity = identityOf(user);
+  return privileged === true ? { ...identity, privileged } : identity;
+}
+
 export const ownerName = (uid: number): string => readAccounts().byUid.get(uid)?.name ?? String(uid);
 export const groupName = (gid: number): string => readAccounts().groupNames.get(gid) ?? String(gid);
 
@@ -98,6 +106,7 @@ export const groupName = (gid: number): string => readAccounts().groupNames.get(
 export function asIdentity<T>(identity: Identity, work: () => T): T {
   if (identity.uid === 0 && identity.gid === 0) return work();
   assumeThreadIdentity(identity.uid, identity.gid, identity.groups);
+  if (identity.privileged) raiseFileCapabilities();
   try {
     return work();
   } finally {

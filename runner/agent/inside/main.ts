@@ -48,7 +48,7 @@ function answer(request: AgentRequest, outlet: Outlet): unknown {
     case 'terminate':
       return processes.terminate(request.graceMs);
     case 'file':
-      return callFile(request.operation, request.input, uploads);
+      return callFile(request.operation, request.input, { uploads, watches });
     case 'read':
       return transfers.read(request.read, request.token);
     case 'write':

@@ -1,4 +1,5 @@
 import type { OutEvent } from '../../../runner/protocol/channel.ts';
+import { watchEventCredit } from '../../../runner/protocol/files.ts';
 import type { ServiceError } from '../../core/errors.ts';
 import { encodeEvent, encodeFailure, signOfLife } from './event-frames.ts';
 import { describeFailure } from './outcome.ts';
@@ -78,9 +79,11 @@ export class EventWriter implements EventSink {
   }
 }
 
-/** What an event took of its reader's credit: a runner counts 32 bytes and the path for each file event. */
+/** What an event took of its reader's credit. */
 const creditOf = (event: OutEvent, bytes: Uint8Array | undefined): number =>
-  event.t === 'watch' ? event.events.reduce((sum, { path }) => sum + 32 + path.length, 0) : (bytes?.byteLength ?? 0);
+  event.t === 'watch'
+    ? event.events.reduce((sum, change) => sum + watchEventCredit(change), 0)
+    : (bytes?.byteLength ?? 0);
 
 const concat = (frames: Uint8Array[]): Uint8Array => {
   const [first] = frames;

@@ -4,6 +4,7 @@ import { basename, resolve } from 'node:path';
 import type { FileInfo } from '../../../protocol/files.ts';
 import { AgentFault, fileFault } from '../fault.ts';
 import { groupName, ownerName } from '../identity.ts';
+import { metadataOf } from './metadata.ts';
 
 /** Absolute; relative ones start at the user's home. */
 export function absolutePath(path: string, home: string): string {
@@ -27,12 +28,21 @@ export const find = (path: FilePath): Stats | undefined => told(path, () => lsta
 export const findFollowing = (path: string): Stats | undefined =>
   told(path, () => statSync(path, { throwIfNoEntry: false }));
 
-export function fileInfo(path: string, followSymlinks = false): FileInfo {
-  const stat = told(path, () => (followSymlinks ? statSync(path) : lstatSync(path)));
-  return describe(path, stat);
+export interface Described {
+  followSymlinks?: boolean;
+  /** Of a symlink: where it leads in the end. */
+  resolveLinks?: boolean | undefined;
 }
 
-export function describe(path: string, stat: Stats): FileInfo {
+export function fileInfo(path: string, how: Described = {}): FileInfo {
+  const stat = told(path, () => (how.followSymlinks === true ? statSync(path) : lstatSync(path)));
+  return describe(path, stat, how);
+}
+
+export function describe(path: string, stat: Stats, { resolveLinks }: Described = {}): FileInfo {
+  const special = specialOf(stat);
+  const leadsTo = resolveLinks === true && stat.isSymbolicLink() ? endOf(path) : undefined;
+  const metadata = metadataOf(path);
   return {
     name: basename(path) || '/',
     path,
@@ -44,8 +54,28 @@ export function describe(path: string, stat: Stats): FileInfo {
     owner: ownerName(stat.uid),
     group: groupName(stat.gid),
     modifiedAtMs: stat.mtimeMs,
+    ...(special === undefined ? {} : { special }),
     ...(stat.isSymbolicLink() ? { symlinkTarget: readlinkSync(path) } : {}),
+    ...(leadsTo === undefined ? {} : { leadsTo }),
+    ...(metadata === undefined ? {} : { metadata }),
   };
+}
+
+function endOf(link: string): FileInfo['leadsTo'] {
+  try {
+    const path = realpathSync(link);
+    const stat = statSync(path);
+    return { path, kind: kindOf(stat), mode: stat.mode & 0o7777 };
+  } catch {
+    return undefined;
+  }
+}
+
+function specialOf(stat: Stats): FileInfo['special'] {
+  if (stat.isFIFO()) return 'fifo';
+  if (stat.isSocket()) return 'socket';
+  if (stat.isBlockDevice()) return 'block';
+  return stat.isCharacterDevice() ? 'character' : undefined;
 }
 
 function kindOf(stat: Stats): FileInfo['kind'] {

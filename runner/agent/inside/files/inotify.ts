@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 import { AgentFault } from '../fault.ts';
-import { inotifyAdd, inotifyOpen, inotifyRemove } from '../libc.ts';
+import { inotifyAdd, inotifyOpen, inotifyRemove, memoryFile } from '../libc.ts';
 
 /** inotify(7). */
 export const inotifyMask = {
@@ -27,8 +27,13 @@ const eventHeaderBytes = 16;
 /** The kernel's default for a user is 65,536 or more, which all sandboxes of a node share. */
 const directoriesMax = 8192;
 
+/** How long an event may be on its way from the kernel to us. */
+const deliveryMs = 1_000;
+
 export interface InotifyEvent {
   mask: number;
+  /** The same for both halves of a rename. */
+  cookie: number;
   name: string;
 }
 type Listener = (event: InotifyEvent) => void;
@@ -42,6 +47,8 @@ export class Inotify {
   #reader: { cancel(): Promise<void> } | undefined;
   readonly #listeners = new Map<number, Set<Listener>>();
   readonly #onOverflow: () => void;
+  /** By the descriptor whose end they wait for. */
+  readonly #waiting = new Map<number, () => void>();
 
   constructor(onOverflow: () => void) {
     this.#onOverflow = onOverflow;
@@ -67,6 +74,24 @@ export class Inotify {
       if (this.#fd !== undefined) inotifyRemove(this.#fd, descriptor);
     }
     this.closeIfUnused();
+  }
+
+  /** Resolves when all that has happened until now was told: the kernel's queue is in order, and a watch's end is an event in it. */
+  async caughtUp(): Promise<void> {
+    const fd = this.#fd;
+    if (fd === undefined) return;
+    const nobodysFile = memoryFile('marker');
+    const descriptor = inotifyAdd(fd, `/proc/self/fd/${nobodysFile}`, inotifyMask.modify);
+    closeSync(nobodysFile);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, deliveryMs);
+      this.#waiting.set(descriptor, () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      inotifyRemove(fd, descriptor);
+    });
+    this.#waiting.delete(descriptor);
   }
 
   closeIfUnused(): void {
@@ -106,14 +131,17 @@ export class Inotify {
     for (let at = 0; at + eventHeaderBytes <= bytes.length;) {
       const descriptor = view.getInt32(at, true);
       const mask = view.getUint32(at + 4, true);
+      const cookie = view.getUint32(at + 8, true);
       const nameBytes = view.getUint32(at + 12, true);
       const name = Buffer.from(bytes.subarray(at + eventHeaderBytes, at + eventHeaderBytes + nameBytes));
       at += eventHeaderBytes + nameBytes;
       if ((mask & inotifyMask.overflow) !== 0) this.#onOverflow();
       const end = name.indexOf(0);
-      const event = { mask, name: (end < 0 ? name : name.subarray(0, end)).toString() };
+      const event = { mask, cookie, name: (end < 0 ? name : name.subarray(0, end)).toString() };
       for (const listener of this.#listeners.get(descriptor) ?? []) listener(event);
-      if ((mask & inotifyMask.ignored) !== 0) this.#listeners.delete(descriptor);
+      if ((mask & inotifyMask.ignored) === 0) continue;
+      this.#listeners.delete(descriptor);
+      this.#waiting.get(descriptor)?.();
     }
   }
 }

@@ -17,7 +17,7 @@ export interface ByteSink {
 export function openSink(write: FileWrite, user: Identity, uploads: Uploads): ByteSink {
   switch (write.kind) {
     case 'file':
-      return fileSink(absolutePath(write.path, user.home), write.mode);
+      return fileSink(absolutePath(write.path, user.home), write, user);
     case 'part':
       return uploads.part(write, user);
     case 'tar':
@@ -27,13 +27,14 @@ export function openSink(write: FileWrite, user: Identity, uploads: Uploads): By
   }
 }
 
-function fileSink(path: string, mode: number | undefined): ByteSink {
-  const staged = StagedFile.create(path, mode, true);
+function fileSink(path: string, { mode, metadata }: Extract<FileWrite, { kind: 'file' }>, user: Identity): ByteSink {
+  const options = { makeParents: true, mode, metadata, ownedByWriter: user.privileged };
+  const staged = StagedFile.create(path, options);
   return {
     write: (bytes) => staged.append(bytes),
     finish: () => {
       staged.commit();
-      return { entry: fileInfo(staged.target), writtenBytes: staged.length };
+      return { entry: fileInfo(staged.target), path, writtenBytes: staged.length };
     },
     discard: () => staged.discard(),
   };

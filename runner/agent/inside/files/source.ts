@@ -6,7 +6,11 @@ import { refuseOwnProcess, told, type FilePath } from './info.ts';
 /** Opens a regular file for reading, through symlinks. Nothing else is ever opened: a FIFO would block, a device may act. */
 export function openSource(path: FilePath): { fd: number; stat: Stats } {
   const notAFile = (stat: Stats): AgentFault =>
-    new AgentFault('not_a_file', `${String(path)}: it is ${stat.isDirectory() ? 'a directory' : 'not a regular file'}`);
+    new AgentFault(
+      'not_a_file',
+      `${String(path)}: it is ${stat.isDirectory() ? 'a directory' : 'not a regular file'}`,
+      String(path),
+    );
   const before = told(path, () => statSync(path));
   if (!before.isFile()) throw notAFile(before);
   refuseOwnProcess(path);

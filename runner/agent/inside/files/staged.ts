@@ -9,6 +9,7 @@ import {
   ftruncateSync,
   mkdirSync,
   openSync,
+  readSync,
   readlinkSync,
   realpathSync,
   renameSync,
@@ -17,12 +18,27 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
+import type { FileMetadata } from '../../../protocol/files.ts';
 import { AgentFault, errnoOf, fileFault } from '../fault.ts';
 import { mayAccess } from '../libc.ts';
 import { find, told } from './info.ts';
+import { setMetadata } from './metadata.ts';
+import type { Steps } from './slices.ts';
+import { openSource } from './source.ts';
+import { stagedName } from './staged-name.ts';
 
 const linksMax = 40;
 const defaultMode = 0o644;
+const copyBytes = 1024 * 1024;
+
+export interface StagedOptions {
+  makeParents: boolean;
+  /** Absent: that of the file which is replaced, else defaultMode. */
+  mode?: number | undefined;
+  metadata?: FileMetadata | undefined;
+  /** Also where a file of another owner is replaced. */
+  ownedByWriter?: boolean | undefined;
+}
 
 /** A file that is written beside its target and takes its place in one step. To be used with the identity of its user. */
 export class StagedFile {
@@ -30,26 +46,26 @@ export class StagedFile {
   readonly #temporary: string;
   readonly #fd: number;
   readonly #existing: Stats | undefined;
-  readonly #mode: number | undefined;
+  readonly #options: StagedOptions;
   #length = 0;
   #open = true;
 
   /** Throws before anything is written when an open(O_TRUNC) of `path` would be refused. */
-  static create(path: string, mode: number | undefined, makeParents: boolean): StagedFile {
-    if (makeParents) makeDirectory(path, dirname(path));
+  static create(path: string, options: StagedOptions): StagedFile {
+    if (options.makeParents) makeDirectory(path, dirname(path));
     const { target, existing } = resolveTarget(path);
-    return new StagedFile(target, existing, mode);
+    return new StagedFile(target, existing, options);
   }
 
   static changeMode(path: string, mode: number): void {
     told(path, () => chmodSync(path, mode));
   }
 
-  private constructor(target: string, existing: Stats | undefined, mode: number | undefined) {
+  private constructor(target: string, existing: Stats | undefined, options: StagedOptions) {
     this.target = target;
     this.#existing = existing;
-    this.#mode = mode;
-    this.#temporary = join(dirname(target), `.glovebox-${crypto.randomUUID()}.part`);
+    this.#options = options;
+    this.#temporary = join(dirname(target), stagedName(existing === undefined ? 'new' : 'replacing'));
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     this.#fd = told(target, () => openSync(this.#temporary, flags, 0o600));
   }
@@ -69,6 +85,22 @@ export class StagedFile {
     this.#length = Math.max(this.#length, position + bytes.length);
   }
 
+  /** All of another file. */
+  *appendFile(source: string): Steps<void> {
+    const { fd } = openSource(source);
+    try {
+      const buffer = new Uint8Array(copyBytes);
+      for (;;) {
+        yield;
+        const bytes = told(source, () => readSync(fd, buffer));
+        if (bytes === 0) break;
+        this.append(buffer.subarray(0, bytes));
+      }
+    } finally {
+      closeSync(fd);
+    }
+  }
+
   truncate(length: number): void {
     told(this.target, () => ftruncateSync(this.#fd, length));
     this.#length = length;
@@ -76,9 +108,11 @@ export class StagedFile {
 
   commit(): void {
     const existing = this.#existing;
+    const { mode, metadata = {}, ownedByWriter } = this.#options;
     told(this.target, () => {
-      if (existing !== undefined) this.#keepOwner(existing);
-      fchmodSync(this.#fd, this.#mode ?? (existing === undefined ? defaultMode : existing.mode & 0o777));
+      if (existing !== undefined && ownedByWriter !== true) this.#keepOwner(existing);
+      setMetadata(this.#fd, this.target, metadata);
+      fchmodSync(this.#fd, mode ?? (existing === undefined ? defaultMode : existing.mode & 0o777));
       try {
         renameSync(this.#temporary, this.target);
       } catch (error) {
@@ -117,7 +151,7 @@ export class StagedFile {
 }
 
 /** mkdir(2) says EEXIST where the path's last part but one is a file: for a write that is ENOTDIR. */
-function makeDirectory(path: string, directory: string): void {
+export function makeDirectory(path: string, directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o777 });
   } catch (error) {
@@ -146,9 +180,11 @@ function resolveTarget(path: string): { target: string; existing: Stats | undefi
 function writable(target: string, found: Stats): Stats {
   if (!found.isFile()) {
     const what = found.isDirectory() ? 'a directory' : 'not a regular file';
-    throw new AgentFault('not_a_file', `${target}: it is ${what}`);
+    throw new AgentFault('not_a_file', `${target}: it is ${what}`, target);
   }
-  if (!mayAccess(target, 'write')) throw new AgentFault('file_permission_denied', `${target}: permission denied`);
+  if (!mayAccess(target, 'write')) {
+    throw new AgentFault('file_permission_denied', `${target}: permission denied`, target);
+  }
   return found;
 }
 

@@ -4,7 +4,7 @@ import { frameBounds } from '../../../protocol/agent.ts';
 import { DataConnection } from '../data-connection.ts';
 import { AgentFault, fileFault, toFault } from '../fault.ts';
 import type { Identity } from '../identity.ts';
-import { asIdentity, identityOf } from '../identity.ts';
+import { asIdentity, callerOf } from '../identity.ts';
 import { absolutePath, describe, fileInfo, findFollowing, told } from './info.ts';
 import type { ByteSink } from './sink.ts';
 import { openSink } from './sink.ts';
@@ -32,7 +32,7 @@ export class Transfers {
 
   /** Answers what will be sent; the bytes follow on the data connection. */
   read(read: FileRead, token: string): ReadHead {
-    const user = identityOf(read.user);
+    const user = callerOf(read);
     const path = absolutePath(read.path, user.home);
     this.#admit();
     try {
@@ -48,7 +48,7 @@ export class Transfers {
   async write(write: FileWrite, token: string): Promise<WriteResult> {
     this.#admit();
     try {
-      const user = identityOf(write.user);
+      const user = callerOf(write);
       const sink = asIdentity(user, () => openSink(write, user, this.#uploads));
       return await this.#receive(sink, user, token);
     } finally {
@@ -146,7 +146,7 @@ function tarSource(path: string): Source {
   if (stat === undefined) throw new AgentFault('file_not_found', `${path}: no such file or directory`);
   if (!stat.isDirectory()) throw new AgentFault('not_a_directory', `${path}: it is not a directory`);
   const pieces = tarOf(path, new Uint8Array(frameBounds.chunkBytes));
-  return { head: { entry: fileInfo(path, true) }, pieces, close: () => void pieces.return() };
+  return { head: { entry: fileInfo(path, { followSymlinks: true }) }, pieces, close: () => void pieces.return() };
 }
 
 function fileSource(path: string, read: Extract<FileRead, { kind: 'file' }>): Source {

@@ -1,7 +1,6 @@
 import {
   closeSync,
   mkdirSync,
-  readSync,
   readdirSync,
   readlinkSync,
   renameSync,
@@ -9,25 +8,25 @@ import {
   symlinkSync,
   unlinkSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { FileInput, FileOutput } from '../../../protocol/files.ts';
 import { limits } from '../../../protocol/limits.ts';
 import { AgentFault, errnoOf } from '../fault.ts';
 import type { Identity } from '../identity.ts';
 import { absolutePath, describe, fileInfo, find, findFollowing, told } from './info.ts';
+import { metadataOf } from './metadata.ts';
 import type { Steps } from './slices.ts';
 import { openSource } from './source.ts';
-import { StagedFile } from './staged.ts';
+import { makeDirectory, StagedFile } from './staged.ts';
 
 /** A list's reply must fit a frame. */
 const listTextBytesMax = 6 * 1024 * 1024;
-const copyBytes = 1024 * 1024;
 
 export function* list(input: FileInput<'list'>, user: Identity): Steps<FileOutput<'list'>> {
   const root = absolutePath(input.path, user.home);
   const stat = findFollowing(root);
-  if (stat === undefined) throw new AgentFault('file_not_found', `${root}: no such file or directory`);
-  if (!stat.isDirectory()) throw new AgentFault('not_a_directory', `${root}: it is not a directory`);
+  if (stat === undefined) throw new AgentFault('file_not_found', `${root}: no such file or directory`, root);
+  if (!stat.isDirectory()) throw new AgentFault('not_a_directory', `${root}: it is not a directory`, root);
   const entries: FileOutput<'list'>['entries'] = [];
   let textBytes = 0;
   const open = [{ directory: root, depth: 1 }];
@@ -40,9 +39,10 @@ export function* list(input: FileInput<'list'>, user: Identity): Steps<FileOutpu
       const found = find(path);
       // Removed since, or a name that is not UTF-8 and that no path can tell.
       if (found === undefined) continue;
-      textBytes += 2 * path.length + 256;
+      const entry = describe(path, found, input);
+      textBytes += Buffer.byteLength(JSON.stringify(entry));
       if (entries.length === limits.listEntries || textBytes > listTextBytesMax) return sorted(entries, true);
-      entries.push(describe(path, found));
+      entries.push(entry);
       if (found.isDirectory() && depth < input.depth) open.push({ directory: path, depth: depth + 1 });
     }
   }
@@ -67,12 +67,12 @@ export function mkdir(input: FileInput<'mkdir'>, user: Identity): FileOutput<'mk
   const path = absolutePath(input.path, user.home);
   const existing = findFollowing(path);
   if (existing !== undefined) {
-    if (!existing.isDirectory()) throw new AgentFault('file_exists', `${path}: a file of this name exists`);
-    return { created: false, entry: fileInfo(path, true) };
+    if (!existing.isDirectory()) throw new AgentFault('file_exists', `${path}: a file of this name exists`, path);
+    return { created: false, entry: fileInfo(path, { ...input, followSymlinks: true }) };
   }
   told(path, () => mkdirSync(path, { recursive: true, mode: 0o777 }));
   if (input.mode !== undefined) StagedFile.changeMode(path, input.mode);
-  return { created: true, entry: fileInfo(path) };
+  return { created: true, entry: fileInfo(path, input) };
 }
 
 export function* remove(input: FileInput<'remove'>, user: Identity): Steps<FileOutput<'remove'>> {
@@ -100,11 +100,13 @@ export function* move(input: FileInput<'move'>, user: Identity): Steps<FileOutpu
   const source = absolutePath(input.source, user.home);
   const destination = absolutePath(input.destination, user.home);
   const from = find(source);
-  if (from === undefined) throw new AgentFault('file_not_found', `${source}: no such file or directory`);
+  if (from === undefined) throw new AgentFault('file_not_found', `${source}: no such file or directory`, source);
+  if (source === destination && input.overwrite) return { entry: fileInfo(destination, input) };
   refuseInside(source, destination);
   if (!input.overwrite && find(destination) !== undefined) {
     throw new AgentFault('file_exists', `${destination}: it exists already`);
   }
+  if (input.parents === true) makeDirectory(destination, dirname(destination));
   try {
     renameSync(source, destination);
   } catch (error) {
@@ -113,7 +115,7 @@ export function* move(input: FileInput<'move'>, user: Identity): Steps<FileOutpu
     if (from.isDirectory()) yield* removeTree(source);
     else told(source, () => unlinkSync(source));
   }
-  return { entry: fileInfo(destination) };
+  return { entry: fileInfo(destination, input) };
 }
 
 export function* copy(input: FileInput<'copy'>, user: Identity): Steps<FileOutput<'copy'>> {
@@ -152,23 +154,15 @@ function* copyTree(source: string, destination: string): Steps<void> {
 
 function* copyFile(source: string, destination: string): Steps<void> {
   const { fd, stat } = openSource(source);
+  closeSync(fd);
+  const options = { makeParents: false, mode: stat.mode & 0o777, metadata: metadataOf(source) };
+  const staged = StagedFile.create(destination, options);
   try {
-    const staged = StagedFile.create(destination, stat.mode & 0o777, false);
-    try {
-      const buffer = new Uint8Array(copyBytes);
-      for (;;) {
-        yield;
-        const bytes = told(source, () => readSync(fd, buffer));
-        if (bytes === 0) break;
-        staged.append(buffer.subarray(0, bytes));
-      }
-      staged.commit();
-    } catch (error) {
-      staged.discard();
-      throw error;
-    }
-  } finally {
-    closeSync(fd);
+    yield* staged.appendFile(source);
+    staged.commit();
+  } catch (error) {
+    staged.discard();
+    throw error;
   }
 }
 

@@ -25,7 +25,7 @@ export class Uploads {
       throw new AgentFault('invalid_argument', `${uploadsMax} uploads are open already: complete or abort one first.`);
     }
     const uploadId = crypto.randomUUID().replaceAll('-', '');
-    const staged = StagedFile.create(absolutePath(input.path, user.home), input.mode, true);
+    const staged = StagedFile.create(absolutePath(input.path, user.home), { makeParents: true, mode: input.mode });
     this.#uploads.set(uploadId, { staged, uid: user.uid, partBytes: input.partBytes, parts: new Map() });
     return { uploadId };
   }
