@@ -66,6 +66,8 @@ const examples: Record<string, Example> = {
   writeArchive: { ...file, bytes: 'text' },
   makeDirectory: { json: { path: '/tmp/directory' } },
   moveFile: { json: { source: '/tmp/a', destination: '/tmp/b' } },
+  composeFile: { json: { sources: ['/tmp/a'], destination: '/tmp/b' } },
+  createFileWatcher: { json: { path: '/tmp' } },
   copyFile: { json: { source: '/tmp/a', destination: '/tmp/b' } },
   createUpload: { json: { path: '/tmp/file' } },
   writePart: { bytes: 'text' },
@@ -110,6 +112,7 @@ export const requestFor = (
     diskId: '00000000000040008000000000000000',
     user: 'somebody',
     uploadId: '0'.repeat(32),
+    watcherId: '0'.repeat(32),
     part: '1',
     ...ids,
   };

@@ -1,5 +1,6 @@
 import { fileContentRoutes } from '../contract/file-contents.ts';
 import { ServiceError } from '../core/errors.ts';
+import { metadataOfHeaders } from '../core/files/file-metadata.ts';
 import type { Broker, Context, SandboxRef } from '../core/ports.ts';
 import type { App } from './app-env.ts';
 import { parseRange, type ByteRange } from './byte-range.ts';
@@ -15,7 +16,7 @@ type FileInfo = Awaited<ReturnType<Broker['readFile']>>['head']['entry'];
 interface Target {
   ctx: Context;
   ref: SandboxRef;
-  file: { path: string; user: string };
+  file: { path: string; user: string; privileged?: boolean };
 }
 
 export const registerFileContents = (app: App): void => {
@@ -38,7 +39,8 @@ export const registerFileContents = (app: App): void => {
   app.openapi(fileContentRoutes.write, async (c) => {
     const ctx = contextOf(c);
     const { mode, ...file } = c.req.valid('query');
-    const write = { kind: 'file' as const, ...file, ...(mode === undefined ? {} : { mode }) };
+    const metadata = metadataOfHeaders(c.req.raw.headers);
+    const write = { kind: 'file' as const, ...file, metadata, ...(mode === undefined ? {} : { mode }) };
     const { body, contentBytes } = bodyOf(c);
     const { entry, writtenBytes } = await ctx.broker.writeFile(sandboxRefOf(c, ctx), write, body, contentBytes);
     if (entry === undefined) throw new ServiceError('internal', 'The file was written, but its entry is not known.');

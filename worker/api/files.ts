@@ -11,13 +11,17 @@ export const registerFiles = (app: App): void => {
 const registerFileReads = (app: App): void => {
   app.openapi(fileRoutes.list, async (c) => {
     const ctx = contextOf(c);
-    const listed = await ctx.broker.file(sandboxRefOf(c, ctx), 'list', c.req.valid('query'));
+    const { resolveSymlinks, ...query } = c.req.valid('query');
+    const input = { ...query, resolveLinks: resolveSymlinks };
+    const listed = await ctx.broker.file(sandboxRefOf(c, ctx), 'list', input);
     return c.json({ entries: listed.entries.map(entryView), truncated: listed.truncated }, 200);
   });
 
   app.openapi(fileRoutes.stat, async (c) => {
     const ctx = contextOf(c);
-    const entry = await ctx.broker.file(sandboxRefOf(c, ctx), 'stat', c.req.valid('query'));
+    const { resolveSymlinks, ...query } = c.req.valid('query');
+    const input = { ...query, resolveLinks: resolveSymlinks };
+    const entry = await ctx.broker.file(sandboxRefOf(c, ctx), 'stat', input);
     return c.json({ entry: entryView(entry) }, 200);
   });
 
@@ -47,6 +51,12 @@ const registerFileWrites = (app: App): void => {
     const ctx = contextOf(c);
     const { entry } = await ctx.broker.file(sandboxRefOf(c, ctx), 'copy', c.req.valid('json'));
     return c.json({ entry: entryView(entry) }, 200);
+  });
+
+  app.openapi(fileRoutes.compose, async (c) => {
+    const ctx = contextOf(c);
+    const { entry, writtenBytes } = await ctx.broker.file(sandboxRefOf(c, ctx), 'compose', c.req.valid('json'));
+    return c.json({ entry: entryView(entry), writtenBytes }, 200);
   });
 
   app.openapi(fileRoutes.remove, async (c) => {

@@ -9,6 +9,7 @@ import { registerCommands } from './commands.ts';
 import { registerDisks } from './disks.ts';
 import { registerDocumentation } from './documentation.ts';
 import { registerFileContents } from './file-contents.ts';
+import { registerFileWatchers } from './file-watchers.ts';
 import { registerFiles } from './files.ts';
 import { registerHealth } from './health.ts';
 import { registerKeys } from './keys.ts';
@@ -31,6 +32,7 @@ export const registerRoutes = (app: App): void => {
   registerCommands(app);
   registerProcesses(app);
   registerFiles(app);
+  registerFileWatchers(app);
   registerFileContents(app);
   registerUploads(app);
   registerArchive(app);

@@ -4,6 +4,7 @@ import { watchFiles } from '../core/files/watch-files.ts';
 import type { StreamEvent } from '../core/ports.ts';
 import type { App } from './app-env.ts';
 import { contextOf, sandboxRefOf } from './context.ts';
+import { changeView } from './file-view.ts';
 import { errorView, toServiceError } from './render-error.ts';
 import { sseEvent, sseResponse, type SseRenderer } from './sse.ts';
 
@@ -20,7 +21,7 @@ const watchEvents = (requestId: string): SseRenderer<StreamEvent> => {
   const render = (event: StreamEvent): string => {
     if (event.t === 'error') return failed(errorFromRunner(event.fault));
     if (event.t !== 'watch') return '';
-    const changes = event.events.map((change) => sseEvent('change', change)).join('');
+    const changes = event.events.map((change) => sseEvent('change', changeView(change))).join('');
     return event.droppedEvents > 0 ? changes + sseEvent('lagged', { droppedEvents: event.droppedEvents }) : changes;
   };
   return { opening: sseEvent('ready', {}), render, failed };

@@ -1,7 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { errorResponses, jsonBody, jsonContent, sandboxParams } from './common.ts';
 import { sandboxPath, userName } from './execution.ts';
-import { fileEntry, fileModeInput, pathQuery, userField } from './files.ts';
+import { callerQuery, fileEntry, fileModeInput, pathQuery, userField } from './files.ts';
 
 /** Routes that carry bytes: files whole, in parts, and as archives. */
 const base = '/v1/sandboxes/{sandboxId}/files';
@@ -25,7 +25,7 @@ const readRoute = createRoute({
 answer that ends before Content-Length was cut: ask for the rest by Range, with If-Range and the ETag.`,
   request: {
     params: sandboxParams,
-    query: pathQuery,
+    query: callerQuery,
     headers: z.object({
       range: z.string().max(256).optional().openapi({ example: 'bytes=0-1023' }),
       'if-range': z.string().max(256).optional().openapi({ description: 'An ETag: if it has changed, all is sent.' }),
@@ -45,10 +45,11 @@ const writeRoute = createRoute({
   tags,
   summary: 'Write a file',
   description: `The request's body is the file, whatever its Content-Type, with a Content-Length or chunked, of any size. Missing directories are
-made. The file is replaced at once when all has arrived; a request that is cut leaves it as it was.`,
+made. The file is replaced at once when all has arrived; a request that is cut leaves it as it was. Headers \`X-Metadata-<key>\` (printable
+ASCII, a key of at most 246 bytes, at most 4,096 in all) are kept with the file: they are its \`metadata\`, all of it.`,
   request: {
     params: sandboxParams,
-    query: pathQuery.extend({ mode: fileModeInput.optional() }),
+    query: callerQuery.extend({ mode: fileModeInput.optional() }),
     body: bytesBody('application/octet-stream'),
   },
   responses: {

@@ -25,21 +25,42 @@ const flag = (description: string) =>
 export const userField = userName
   .default('user')
   .openapi({ description: 'On whose behalf: this account’s rights apply, and it owns what is made.' });
+const privilegedText =
+  'With the rights of the sandbox’s root instead of the user’s; what is made still belongs to the user.';
 export const pathQuery = z.strictObject({ path: sandboxPath, user: userField });
+export const callerQuery = pathQuery.extend({ privileged: flag(privilegedText) });
+export const callerFields = {
+  user: userField,
+  privileged: z.boolean().default(false).openapi({ description: privilegedText }),
+};
+const resolveSymlinks = flag('Say of symlinks where they lead in the end: `leadsTo`.');
+const fileKind = z.enum(['file', 'directory', 'symlink', 'other']);
+const fileMode = z.string().openapi({ description: 'Permission bits, octal.', example: '0644' });
 
 export const fileEntry = z
   .object({
     name: z.string().openapi({ example: 'data.csv' }),
     path: z.string().openapi({ example: '/home/user/data.csv' }),
-    kind: z.enum(['file', 'directory', 'symlink', 'other']),
+    kind: fileKind,
+    special: z
+      .enum(['block', 'character', 'fifo', 'socket'])
+      .nullable()
+      .openapi({ description: 'What an `other` is.' }),
     sizeBytes: z.int().min(0).openapi({ example: 1024 }),
-    mode: z.string().openapi({ description: 'Permission bits, octal.', example: '0644' }),
+    mode: fileMode,
     uid: z.int().min(0).openapi({ example: 1000 }),
     gid: z.int().min(0).openapi({ example: 1000 }),
     owner: z.string().openapi({ example: 'user' }),
     group: z.string().openapi({ example: 'user' }),
     modifiedAt: timestamp,
     symlinkTarget: z.string().nullable(),
+    leadsTo: z
+      .object({ path: z.string(), kind: fileKind, mode: fileMode })
+      .nullable()
+      .openapi({ description: 'Of a symlink, with resolveSymlinks; null where it leads nowhere.' }),
+    metadata: z
+      .record(z.string(), z.string())
+      .openapi({ description: 'What the file was written with.', example: { author: 'ada' } }),
   })
   .openapi('FileEntry');
 const entryAnswer = z.object({ entry: fileEntry });
@@ -54,7 +75,8 @@ const listRoute = createRoute({
     'Sorted by path, at most 10,000 entries; `truncated` says that there are more. Symlinks are listed, not followed.',
   request: {
     params: sandboxParams,
-    query: pathQuery.extend({
+    query: callerQuery.extend({
+      resolveSymlinks,
       depth: z.coerce
         .number()
         .pipe(z.int().min(1).max(32, 'depth is at most 32'))
@@ -79,7 +101,7 @@ const statRoute = createRoute({
   summary: 'Read what is known of a path',
   request: {
     params: sandboxParams,
-    query: pathQuery.extend({ followSymlinks: flag('Describe what a symlink points to.') }),
+    query: callerQuery.extend({ followSymlinks: flag('Describe what a symlink points to.'), resolveSymlinks }),
   },
   responses: { 200: { description: 'The entry.', ...jsonContent(entryAnswer) }, ...errorResponses([404, 409, 410]) },
 });
@@ -90,7 +112,7 @@ const existsRoute = createRoute({
   operationId: 'fileExists',
   tags,
   summary: 'Ask whether a path exists',
-  request: { params: sandboxParams, query: pathQuery },
+  request: { params: sandboxParams, query: callerQuery },
   responses: {
     200: { description: 'Whether it does.', ...jsonContent(z.object({ exists: z.boolean() })) },
     ...errorResponses([404, 409, 410]),
@@ -109,7 +131,7 @@ const mkdirRoute = createRoute({
     params: sandboxParams,
     body: jsonBody(
       z
-        .strictObject({ path: sandboxPath, user: userField, mode: fileModeInput.optional() })
+        .strictObject({ path: sandboxPath, ...callerFields, mode: fileModeInput.optional() })
         .openapi('MakeDirectoryRequest'),
     ),
   },
@@ -122,7 +144,7 @@ const mkdirRoute = createRoute({
 const relocation = {
   source: sandboxPath,
   destination: sandboxPath,
-  user: userField,
+  ...callerFields,
   overwrite: z.boolean().default(false).openapi({ description: 'Replace a file at the destination. Else 409.' }),
 };
 
@@ -132,7 +154,17 @@ const moveRoute = createRoute({
   operationId: 'moveFile',
   tags,
   summary: 'Move or rename',
-  request: { params: sandboxParams, body: jsonBody(z.strictObject(relocation).openapi('MoveRequest')) },
+  request: {
+    params: sandboxParams,
+    body: jsonBody(
+      z
+        .strictObject({
+          ...relocation,
+          parents: z.boolean().default(false).openapi({ description: 'Make directories that are missing above it.' }),
+        })
+        .openapi('MoveRequest'),
+    ),
+  },
   responses: { 200: { description: 'Moved.', ...jsonContent(entryAnswer) }, ...errorResponses([404, 409, 410, 507]) },
 });
 
@@ -165,7 +197,7 @@ const removeRoute = createRoute({
   description: 'What is not there is fine (`removed: false`). A symlink is removed, not what it points to.',
   request: {
     params: sandboxParams,
-    query: pathQuery.extend({ recursive: flag('Needed for a directory that is not empty.') }),
+    query: callerQuery.extend({ recursive: flag('Needed for a directory that is not empty.') }),
   },
   responses: {
     200: { description: 'It is gone.', ...jsonContent(z.object({ removed: z.boolean() })) },
@@ -180,11 +212,45 @@ const watchRoute = createRoute({
   tags,
   summary: 'Watch a path for changes',
   description: `Server-sent events: \`ready\` once changes are seen; \`change\` {kind, path}, kind being create, write, remove, rename or chmod;
-\`lagged\` {droppedEvents} when this reader was too slow: look again; \`error\` {code, message}. At most 64 watches a sandbox.`,
-  request: { params: sandboxParams, query: pathQuery.extend({ recursive: flag('Directories below it too.') }) },
+\`lagged\` {droppedEvents} when this reader was too slow: look again; \`error\` {code, message}. At most 64 watches a sandbox. A file that is
+written through this API shows as create (where there was none), chmod and write, in this order. With includeEntries a create, chmod or write has
+the \`entry\` that was there when it was seen.`,
+  request: {
+    params: sandboxParams,
+    query: callerQuery.extend({
+      recursive: flag('Directories below it too.'),
+      includeEntries: flag('Tell with each change what is there.'),
+    }),
+  },
   responses: {
     200: { description: 'Changes, until the client goes.', content: { 'text/event-stream': { schema: z.string() } } },
     ...errorResponses([404, 409, 410, 502]),
+  },
+});
+
+const composeRoute = createRoute({
+  method: 'post',
+  path: `${base}/compose`,
+  operationId: 'composeFile',
+  tags,
+  summary: 'Join files into one',
+  description:
+    'The sources’ bytes, one after the other, replace the destination at once; then the sources are removed.',
+  request: {
+    params: sandboxParams,
+    body: jsonBody(
+      z
+        .strictObject({
+          sources: z.array(sandboxPath).min(1).max(1000, 'sources are at most 1000'),
+          destination: sandboxPath,
+          ...callerFields,
+        })
+        .openapi('ComposeRequest'),
+    ),
+  },
+  responses: {
+    200: { description: 'Joined.', ...jsonContent(entryAnswer.extend({ writtenBytes: z.int().min(0) })) },
+    ...errorResponses([404, 409, 410, 507]),
   },
 });
 
@@ -195,6 +261,7 @@ export const fileRoutes = {
   mkdir: mkdirRoute,
   move: moveRoute,
   copy: copyRoute,
+  compose: composeRoute,
   remove: removeRoute,
   watch: watchRoute,
 };

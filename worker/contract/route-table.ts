@@ -9,6 +9,7 @@ import { commandRoutes } from './commands.ts';
 import { diskRoutes } from './disks.ts';
 import { documentationRoutes } from './documentation.ts';
 import { fileContentRoutes, uploadRoutes } from './file-contents.ts';
+import { fileWatcherRoutes } from './file-watchers.ts';
 import { fileRoutes } from './files.ts';
 import { healthRoutes } from './health.ts';
 import { keyRoutes } from './keys.ts';
@@ -28,6 +29,7 @@ export const routeTable: readonly RouteConfig[] = [
   ...Object.values(commandRoutes),
   ...Object.values(processRoutes),
   ...Object.values(fileRoutes),
+  ...Object.values(fileWatcherRoutes),
   ...Object.values(fileContentRoutes),
   ...Object.values(uploadRoutes),
   ...diskRoutes,
