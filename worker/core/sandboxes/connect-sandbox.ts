@@ -3,11 +3,7 @@ import { ServiceError } from '../errors.ts';
 import type { Context } from '../ports.ts';
 import { extendDeadline } from './extend-deadline.ts';
 import { resumeSandbox } from './resume-sandbox.ts';
-
-/** How long it may be on its way from one state to another before the caller is told so. */
-const patienceMs = 30_000;
-const firstDelayMs = 50;
-const longestDelayMs = 1_000;
+import { whileConflict } from './while-conflict.ts';
 
 export interface ConnectedSandbox {
   sandbox: Sandbox;
@@ -19,31 +15,14 @@ export interface ConnectedSandbox {
  * A sandbox that runs, for timeoutSeconds from now at least: a running one keeps a later deadline, a paused one is resumed and runs for
  * just so long. Waits for one that is being made, paused or resumed. Throws not_found, sandbox_ended, conflict, or what the runner answered.
  */
-export const connectSandbox = async (
-  ctx: Context,
-  sandboxId: string,
-  timeoutSeconds: number,
-): Promise<ConnectedSandbox> => {
-  const giveUpAtMs = ctx.now() + patienceMs;
-  for (let delayMs = firstDelayMs; ; delayMs = Math.min(delayMs * 2, longestDelayMs)) {
+export const connectSandbox = (ctx: Context, sandboxId: string, timeoutSeconds: number): Promise<ConnectedSandbox> =>
+  whileConflict(ctx, async () => {
     try {
-      return await reach(ctx, sandboxId, timeoutSeconds);
+      return { sandbox: await extendDeadline(ctx, sandboxId, timeoutSeconds), resumed: false };
     } catch (error) {
-      const changing = error instanceof ServiceError && error.code === 'conflict';
-      if (!changing || ctx.now() + delayMs > giveUpAtMs || ctx.signal.aborted) throw error;
+      if (!(error instanceof ServiceError && error.code === 'sandbox_not_running')) throw error;
     }
-    await new Promise((resolve) => setTimeout(resolve, delayMs));
-  }
-};
-
-/** From the state in which it is now. */
-const reach = async (ctx: Context, sandboxId: string, timeoutSeconds: number): Promise<ConnectedSandbox> => {
-  try {
-    return { sandbox: await extendDeadline(ctx, sandboxId, timeoutSeconds), resumed: false };
-  } catch (error) {
-    if (!(error instanceof ServiceError && error.code === 'sandbox_not_running')) throw error;
-  }
-  if (timeoutSeconds < 1)
-    throw new ServiceError('invalid_argument', 'A paused sandbox is resumed for 1 second at least.');
-  return { sandbox: await resumeSandbox(ctx, sandboxId, timeoutSeconds), resumed: true };
-};
+    if (timeoutSeconds < 1)
+      throw new ServiceError('invalid_argument', 'A paused sandbox is resumed for 1 second at least.');
+    return { sandbox: await resumeSandbox(ctx, sandboxId, timeoutSeconds), resumed: true };
+  });

@@ -23,8 +23,22 @@ export const endSandbox = async (
   graceSeconds: number,
   reason: 'killed' | 'timeout' = 'killed',
 ): Promise<Sandbox> => {
-  const opened = await openKill(ctx, sandboxId);
-  if (opened.state === 'ended') return opened;
+  try {
+    return await killSandbox(ctx, sandboxId, graceSeconds, reason);
+  } catch (error) {
+    if (error instanceof ServiceError && error.code === 'sandbox_ended') return getSandbox(ctx, sandboxId);
+    throw error;
+  }
+};
+
+/** As endSandbox, but one that has ended already is refused with sandbox_ended. */
+export const killSandbox = async (
+  ctx: Context,
+  sandboxId: string,
+  graceSeconds: number,
+  reason: 'killed' | 'timeout' = 'killed',
+): Promise<Sandbox> => {
+  const opened = await openJob(ctx, sandboxId, 'kill');
   if (opened.runnerId === null) return recordEnd(ctx, opened, reason);
   // It goes on when the client does not wait.
   const work = deliver(ctx, opened, opened.runnerId, graceSeconds * 1000, reason);
@@ -33,15 +47,6 @@ export const endSandbox = async (
 };
 
 const noop = (): void => undefined;
-
-const openKill = async (ctx: Context, sandboxId: string): Promise<Sandbox> => {
-  try {
-    return await openJob(ctx, sandboxId, 'kill');
-  } catch (error) {
-    if (error instanceof ServiceError && error.code === 'sandbox_ended') return getSandbox(ctx, sandboxId);
-    throw error;
-  }
-};
 
 const deliver = async (
   ctx: Context,
