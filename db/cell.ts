@@ -55,6 +55,9 @@ export const sandboxes = sqliteTable(
     onTimeout: text('on_timeout').$type<TimeoutAction>().notNull().default('kill'),
     /** Of a pause at the timeout: whether processes go on afterwards, or only the files are kept. */
     keepMemory: integer('keep_memory', { mode: 'boolean' }).notNull().default(true),
+    /** Of the pause that it is in, or that is under way: whether processes go on after it, and whether their memory was given back. */
+    memoryKept: integer('memory_kept', { mode: 'boolean' }),
+    memoryFreed: integer('memory_freed', { mode: 'boolean' }),
     /** Traffic to a port wakes it while it is paused. */
     autoResume: integer('auto_resume', { mode: 'boolean' }).notNull().default(false),
     /** E2B's `secure: false`: its envd surface asks for no token. */

@@ -1,6 +1,6 @@
 import type { AgentSession } from './agent/session.ts';
 import { monotonicMs } from './clock.ts';
-import type { ContainerEngine } from './engine/port.ts';
+import type { Container, ContainerEngine } from './engine/port.ts';
 import { adoptProcesses } from './handlers/process-adopt.ts';
 import type { Journal, JournalRow } from './journal.ts';
 import type { Logger } from './log.ts';
@@ -28,7 +28,7 @@ export async function adopt(parts: AdoptionParts): Promise<void> {
   for (const row of found.unfinished) journal.forget(row.sandboxId);
   for (const row of found.tombstones) sandboxes.put(restore(parts, row, undefined));
   for (const row of found.ended) sandboxes.markEnded(enter(sandboxes, restore(parts, row, undefined)), 'failed');
-  for (const { row, container } of found.adopt) await adoptOne(parts, row, container.state === 'paused');
+  for (const { row, container } of found.adopt) await adoptOne(parts, row, container.state);
   await Promise.all(found.remove.map((container) => containers.remove(container.id)));
   log.info('adopted', {
     sandboxes: found.adopt.length,
@@ -38,22 +38,40 @@ export async function adopt(parts: AdoptionParts): Promise<void> {
   });
 }
 
-async function adoptOne(parts: AdoptionParts, row: JournalRow, frozen: boolean): Promise<void> {
+async function adoptOne(parts: AdoptionParts, row: JournalRow, found: Container['state']): Promise<void> {
   const { containerId, slot } = row;
   if (containerId === null || slot === null) throw new Error('reconcile() adopts rows with a container only');
   const session = await parts.openSession(socketDirOf(parts.dataDir, slot));
   const home = { containerId, slot, session };
   const sandbox = Object.assign(restore(parts, row, home), { home });
+  if (sandbox.rest === 'stopped') await adoptStopped(parts, sandbox, found);
+  else await adoptRunning(parts, sandbox, found === 'paused');
+  parts.sandboxes.put(sandbox);
+  parts.sandboxes.arm(sandbox);
+  if (sandbox.rest !== 'stopped') adoptProcesses(parts, sandbox);
+}
+
+async function adoptRunning(parts: AdoptionParts, sandbox: Sandbox & { home: Home }, frozen: boolean): Promise<void> {
+  const { containerId } = sandbox.home;
   // The crash may have come between the engine's freeze (or thaw) and its row: the engine knows.
   if (frozen !== sandbox.deadline.paused) {
     if (frozen) await parts.engine.unpause(containerId);
     else sandbox.deadline = { ...sandbox.deadline, paused: false };
     sandbox.state = 'running';
   }
+  if (sandbox.state === 'running') sandbox.rest = undefined;
+  else sandbox.rest ??= 'frozen';
   sandbox.oomKills = await parts.engine.oomKills(containerId).catch(() => 0); // its death is about to be reported
-  parts.sandboxes.put(sandbox);
-  parts.sandboxes.arm(sandbox);
-  adoptProcesses(parts, sandbox);
+}
+
+/** The crash may have come before all of it had ended, or while it was being started again: it rests until somebody resumes it. */
+async function adoptStopped(
+  parts: AdoptionParts,
+  sandbox: Sandbox & { home: Home },
+  found: Container['state'],
+): Promise<void> {
+  if (found !== 'exited') await parts.engine.stop(sandbox.home.containerId);
+  for (const { processId } of parts.journal.processes(sandbox.id)) parts.journal.forgetProcess(sandbox.id, processId);
 }
 
 function enter(sandboxes: SandboxTable, sandbox: Sandbox): Sandbox {
@@ -68,10 +86,14 @@ function restore(parts: AdoptionParts, row: JournalRow, home: Home | undefined):
     epoch: row.epoch,
     revision: row.revision,
     state: row.state,
+    rest: row.rest ?? undefined,
+    changing: false,
     cpus: row.cpus,
     memoryMiB: row.memoryMiB,
     home,
     deadline: restoreDeadline(row, parts.kernelBoot, monotonicMs()),
+    onTimeout: row.onTimeout,
+    keepMemory: row.keepMemory,
     endReason: row.endReason ?? undefined,
     endedAtMs: row.endedAtMs ?? undefined,
     recorded: row.recorded,
@@ -86,11 +108,14 @@ function restore(parts: AdoptionParts, row: JournalRow, home: Home | undefined):
 
 /**
  * The monotonic clock runs on between two lives on one machine boot, so the journaled moment still holds; an idle-mode one may be
- * ACTIVITY_LAG_MS behind what was promised. After a reboot no container can be alive, so what is derived then is never used to keep one.
+ * ACTIVITY_LAG_MS behind what was promised. After a reboot no process can be alive; for files that were kept in a stopped container, the
+ * wall clock has to do, as long as it says no more than was promised.
  */
 export function restoreDeadline(row: JournalRow, kernelBoot: string, nowMs: number): Deadline {
   const { deadlineMode: mode, ttlMs, pausedTtlMs } = row;
   const lagMs = mode === 'idle' && row.state === 'running' ? ACTIVITY_LAG_MS : 0;
-  const kept = row.kernelBoot === kernelBoot ? (row.expiresAtMonotonicMs ?? nowMs) + lagMs : nowMs;
+  const leftMs = Math.min(Math.max(0, (row.expiresAtWallMs ?? 0) - Date.now()), pausedTtlMs);
+  const afterReboot = row.rest === 'stopped' ? nowMs + leftMs : nowMs;
+  const kept = row.kernelBoot === kernelBoot ? (row.expiresAtMonotonicMs ?? nowMs) + lagMs : afterReboot;
   return { mode, ttlMs, pausedTtlMs, paused: row.state === 'paused', expiresAtMs: kept };
 }

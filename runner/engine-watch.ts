@@ -76,16 +76,29 @@ export class EngineWatch {
   }
 
   async #endDead(sandbox: Sandbox, containerId: string): Promise<void> {
+    if (sandbox.rest === 'stopped') return; // as it should be
     const exit = await this.#parts.engine.findExit(containerId).catch((error: unknown) => this.#report(error));
+    if (exit === undefined && (await this.#isAlive(containerId))) return; // a stop that was over before this came
     this.#end(sandbox, sawOom(sandbox) || exit?.oomKilled === true ? 'oom' : 'failed');
   }
 
+  async #isAlive(containerId: string): Promise<boolean> {
+    const containers: Container[] = await this.#parts.engine.list().catch(() => []); // the engine is away: looked at again later
+    return containers.some(({ id, state }) => id === containerId && state !== 'exited');
+  }
+
   async #compare(): Promise<void> {
-    const held = this.#parts.sandboxes.all().filter((sandbox) => sandbox.home !== undefined);
+    const held = this.#parts.sandboxes.all().flatMap((sandbox) => {
+      const { home, rest } = sandbox;
+      return home === undefined ? [] : [{ sandbox, home, rest }];
+    });
     const containers: Container[] = await this.#parts.engine.list();
-    const alive = new Set(containers.filter(({ state }) => state !== 'exited').map(({ id }) => id));
-    for (const sandbox of held) {
-      if (sandbox.home && !alive.has(sandbox.home.containerId)) this.#end(sandbox, 'failed');
+    const states = new Map(containers.map(({ id, state }) => [id, state]));
+    for (const { sandbox, home, rest } of held) {
+      const state = states.get(home.containerId);
+      // One that was stopped meanwhile, or was then and is not now, is looked at again the next time.
+      const stopped = rest === 'stopped' || sandbox.rest === 'stopped';
+      if (state === undefined || (state === 'exited' && !stopped)) this.#end(sandbox, 'failed');
     }
   }
 

@@ -1,8 +1,10 @@
+import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { z } from 'zod';
-import { deadlineModes, sandboxOutcome, type SandboxOutcome } from './protocol/jobs.ts';
+import { deadlineModes, sandboxOutcome, timeoutActions, type SandboxOutcome } from './protocol/jobs.ts';
 import { endReasons } from './protocol/end-reasons.ts';
 import { runnerFault, type RunnerFault } from './protocol/errors.ts';
+import { rests } from './sandboxes/sandbox.ts';
 
 /**
  * What must outlive this process: which container is which sandbox, its fences and its deadline, and what was answered to
@@ -18,6 +20,10 @@ export interface Journal {
   sandboxes(): JournalRow[];
   save(row: JournalRow): void;
   forget(sandboxId: string): void;
+  /** The environment of all that runs in it, for an agent that begins anew. Gone with the sandbox's end. */
+  environment(sandboxId: string): Record<string, string>;
+  saveEnvironment(sandboxId: string, env: Record<string, string>): void;
+  forgetEnvironment(sandboxId: string): void;
   outcome(sandboxId: string, epoch: number, revision: number): RecordedOutcome | undefined;
   recordOutcome(sandboxId: string, epoch: number, revision: number, outcome: RecordedOutcome): void;
   /** The processes of a sandbox that have a deadline of their own. */
@@ -43,6 +49,10 @@ const row = z.object({
   epoch: z.int(),
   revision: z.int(),
   state: z.enum(['creating', 'running', 'paused', 'ended']),
+  /** Absent in rows of an earlier version, which knew one way to pause and one to time out. */
+  rest: z.enum(rests).nullable().default(null),
+  onTimeout: z.enum(timeoutActions).default('kill'),
+  keepMemory: z.boolean().default(true),
   containerId: z.string().nullable(),
   slot: z.string().nullable(),
   cpus: z.number(),
@@ -53,6 +63,8 @@ const row = z.object({
   deadlineMode: z.enum(deadlineModes),
   ttlMs: z.number(),
   pausedTtlMs: z.number(),
+  /** The same moment by the wall clock, for what outlives a boot: the files of a stopped container. */
+  expiresAtWallMs: z.number().nullable().default(null),
   endReason: z.enum(endReasons).nullable(),
   endedAtMs: z.number().nullable(),
   /** Whether the control plane has the end on record. */
@@ -82,9 +94,17 @@ const MIGRATIONS = [
     PRIMARY KEY (sandbox_id, process_id)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE environment (sandbox_id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  `,
 ];
 
+const environment = z.record(z.string(), z.string());
+
+/** Readable by its owner alone, as tenants' environments are in it. */
 export function openJournal(path: string): Journal {
+  closeSync(openSync(path, 'a', 0o600));
+  chmodSync(path, 0o600);
   const database = new DatabaseSync(path);
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 2000;');
   migrate(database);
@@ -144,6 +164,7 @@ class SqliteJournal implements Journal {
     this.#database.prepare('DELETE FROM sandbox WHERE sandbox_id = ?').run(sandboxId);
     this.#database.prepare('DELETE FROM outcome WHERE sandbox_id = ?').run(sandboxId);
     this.#database.prepare('DELETE FROM process WHERE sandbox_id = ?').run(sandboxId);
+    this.forgetEnvironment(sandboxId);
   }
 
   processes(sandboxId: string): ProcessRow[] {
@@ -166,6 +187,21 @@ class SqliteJournal implements Journal {
     this.#database.prepare('DELETE FROM process WHERE sandbox_id = ? AND process_id = ?').run(sandboxId, processId);
   }
 
+  environment(sandboxId: string): Record<string, string> {
+    const found = this.#database.prepare('SELECT body FROM environment WHERE sandbox_id = ?').get(sandboxId);
+    return found ? environment.parse(JSON.parse(String(found['body']))) : {};
+  }
+
+  saveEnvironment(sandboxId: string, env: Record<string, string>): void {
+    this.#database
+      .prepare('INSERT OR REPLACE INTO environment (sandbox_id, body) VALUES (?, ?)')
+      .run(sandboxId, JSON.stringify(env));
+  }
+
+  forgetEnvironment(sandboxId: string): void {
+    this.#database.prepare('DELETE FROM environment WHERE sandbox_id = ?').run(sandboxId);
+  }
+
   outcome(sandboxId: string, epoch: number, revision: number): RecordedOutcome | undefined {
     const found = this.#findOutcome.get(sandboxId, epoch, revision);
     return found && recordedOutcome.parse(JSON.parse(String(found['body'])));
@@ -185,6 +221,7 @@ class SqliteJournal implements Journal {
       .prepare('DELETE FROM outcome WHERE at_ms < ? AND sandbox_id NOT IN (SELECT sandbox_id FROM sandbox)')
       .run(wallMs);
     this.#database.exec('DELETE FROM process WHERE sandbox_id NOT IN (SELECT sandbox_id FROM sandbox)');
+    this.#database.exec('DELETE FROM environment WHERE sandbox_id NOT IN (SELECT sandbox_id FROM sandbox)');
   }
 
   close(): void {

@@ -3,7 +3,7 @@ import type { JournalRow } from './journal.ts';
 
 /** What a new life finds on the engine, set against what the last one wrote down. */
 export interface Reconciliation {
-  /** Sandboxes whose container is alive. */
+  /** Sandboxes whose container is alive, or stopped as it should be. */
   adopt: { row: JournalRow; container: Container }[];
   /** Sandboxes whose container is dead or gone. */
   ended: JournalRow[];
@@ -15,6 +15,8 @@ export interface Reconciliation {
   remove: Container[];
 }
 
+const isStopped = (row: JournalRow): boolean => row.state === 'paused' && row.rest === 'stopped';
+
 export function reconcile(rows: readonly JournalRow[], containers: readonly Container[]): Reconciliation {
   const byId = new Map(containers.map((container) => [container.id, container]));
   const result: Reconciliation = { adopt: [], ended: [], unfinished: [], tombstones: [], remove: [] };
@@ -22,7 +24,7 @@ export function reconcile(rows: readonly JournalRow[], containers: readonly Cont
     const container = row.containerId === null ? undefined : byId.get(row.containerId);
     if (row.state === 'ended') result.tombstones.push(row);
     else if (row.state === 'creating') result.unfinished.push(row);
-    else if (!container || container.state === 'exited') result.ended.push(row);
+    else if (!container || (container.state === 'exited' && !isStopped(row))) result.ended.push(row);
     else result.adopt.push({ row, container });
   }
   const adopted = new Set(result.adopt.map(({ container }) => container.id));

@@ -20,6 +20,7 @@ import { Controls } from './handlers/control.ts';
 import { handleExec } from './handlers/exec.ts';
 import type { HandlerContext } from './handlers/handler.ts';
 import { handleLifecycle, killByDirective } from './handlers/lifecycle.ts';
+import { pauseAtTimeout } from './handlers/sandbox-timeout.ts';
 import { Heart } from './heartbeat.ts';
 import { openJournal, type Journal } from './journal.ts';
 import type { Logger } from './log.ts';
@@ -76,9 +77,10 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
   const onDenied = () => void heart?.beat();
   const delivery = await openDelivery(joined, { log, onDenied });
   const pool = openPool(parts, engine);
-  const onEnded = () => heart?.beatSoon();
+  const reportSoon = () => heart?.beatSoon();
   const reportHistory = async (sandboxId: string) => heart?.reportHistory(sandboxId);
-  const context = createContext(parts, { journal, engine, pool, joined, delivery, onEnded, reportHistory });
+  const lanes = new Lanes();
+  const context = createContext(parts, { journal, engine, pool, joined, delivery, lanes, reportSoon, reportHistory });
   await adopt({
     ...context,
     openSession: parts.openSession,
@@ -86,7 +88,6 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
     kernelBoot: kernelBoot(),
   });
 
-  const lanes = new Lanes();
   const inbound = openInbound(context, delivery, inStreamName(joined.runnerId, boot));
   const presence = new Presence({
     redis: delivery.commands,
@@ -195,27 +196,39 @@ function createContext(
     pool: WarmPool;
     joined: JoinAnswer;
     delivery: Delivery;
-    onEnded: () => void;
+    lanes: Lanes;
+    reportSoon: () => void;
     reportHistory: HandlerContext['reportHistory'];
   },
 ): HandlerContext {
   const { config, log, openSession, warmSize } = parts;
-  const { journal, engine, pool, joined, delivery, onEnded, reportHistory } = made;
+  const { journal, engine, pool, joined, delivery, lanes, reportSoon, reportHistory } = made;
   const { dataDir } = config;
   const containers = new Containers({ engine, pool, openSession, dataDir, warmSize, log });
-  return {
+  const sandboxes = new SandboxTable({
     journal,
     engine,
     containers,
-    sandboxes: new SandboxTable({ journal, engine, containers, kernelBoot: kernelBoot(), onEnded, log }),
+    kernelBoot: kernelBoot(),
+    onEnded: reportSoon,
+    onDue: (sandbox) => pauseAtTimeout(context, lanes, sandbox),
+    log,
+  });
+  const context: HandlerContext = {
+    journal,
+    engine,
+    containers,
+    sandboxes,
     capacity: new Capacity(config),
     conversations: new Conversations(delivery.publisher),
     history: new History(),
+    reportSoon,
     reportHistory,
     transfers: createTransfers(config.controlPlaneUrl, () => joined.secret),
     redisNowMs: () => delivery.clock.nowMs(),
     log,
   };
+  return context;
 }
 
 function openPool(parts: RunnerParts, engine: ContainerEngine): WarmPool {

@@ -162,7 +162,7 @@ class DockerEngine implements ContainerEngine {
     try {
       signal.throwIfAborted();
       await container.start();
-      await this.#confine(container.id, request);
+      await this.#confine(container.id, request.network);
       signal.throwIfAborted();
       return { id: container.id, slot: request.slot, state: 'running', imageEnv: image.env };
     } catch (cause) {
@@ -173,7 +173,7 @@ class DockerEngine implements ContainerEngine {
   }
 
   /** What the engine has no setting for; before anyone can run a thing in it. */
-  async #confine(containerId: string, { network }: ContainerRequest): Promise<void> {
+  async #confine(containerId: string, network: ContainerRequest['network']): Promise<void> {
     if (network === 'on') await this.#prepared().network.isolatePorts();
     try {
       await limitSocketBuffers((await this.#containers.get(containerId)).cgroup);
@@ -188,11 +188,29 @@ class DockerEngine implements ContainerEngine {
   }
 
   async pause(containerId: string): Promise<void> {
-    await this.#act('pause', () => this.#docker.getContainer(containerId).pause(), /already paused/i);
+    await this.#act('pause', () => this.#docker.getContainer(containerId).pause(), saying(/already paused/i));
   }
 
   async unpause(containerId: string): Promise<void> {
-    await this.#act('unpause', () => this.#docker.getContainer(containerId).unpause(), /not paused/i);
+    await this.#act('unpause', () => this.#docker.getContainer(containerId).unpause(), saying(/not paused/i));
+  }
+
+  async stop(containerId: string): Promise<void> {
+    await this.#act('stop', () => this.#docker.getContainer(containerId).stop({ t: 0 }), alreadyStopped);
+    this.#containers.forget(containerId);
+    this.#metrics.forget(containerId);
+  }
+
+  async restart(containerId: string): Promise<void> {
+    const container = this.#docker.getContainer(containerId);
+    try {
+      await this.#act('start', () => container.start());
+      const { HostConfig } = await container.inspect();
+      await this.#confine(containerId, HostConfig.NetworkMode === 'none' ? 'off' : 'on');
+    } catch (cause) {
+      await this.stop(containerId);
+      throw cause instanceof RunnerError ? cause : startFailure(cause);
+    }
   }
 
   async remove(containerId: string): Promise<void> {
@@ -268,17 +286,20 @@ class DockerEngine implements ContainerEngine {
   }
 
   /** `harmless`: an answer that says that there was nothing to do. */
-  async #act(what: string, call: () => Promise<unknown>, harmless?: RegExp): Promise<void> {
+  async #act(what: string, call: () => Promise<unknown>, harmless?: (cause: unknown) => boolean): Promise<void> {
     try {
       await call();
     } catch (cause) {
-      if (harmless?.test(engineMessage(cause)) === true) return;
+      if (harmless?.(cause) === true) return;
       if (engineStatus(cause) === 404)
         throw new RunnerError('sandbox_not_running', 'The container is gone.', { cause });
       throw new RunnerError('engine_failed', `The container engine failed to ${what} a container.`, { cause });
     }
   }
 }
+
+const saying = (words: RegExp) => (cause: unknown) => words.test(engineMessage(cause));
+const alreadyStopped = (cause: unknown) => engineStatus(cause) === 304;
 
 function containerState(state: string): Container['state'] {
   return state === 'running' || state === 'paused' ? state : 'exited';

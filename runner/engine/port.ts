@@ -12,6 +12,10 @@ export interface ContainerEngine {
   resize(containerId: string, size: { cpus: number; memoryMiB: number }): Promise<void>;
   pause(containerId: string): Promise<void>;
   unpause(containerId: string): Promise<void>;
+  /** Ends all that runs in it; its files stay, and nothing of its memory. Stopped already is fine. */
+  stop(containerId: string): Promise<void>;
+  /** Starts one that was stopped: its files as they were, its agent anew. On failure it is stopped again. */
+  restart(containerId: string): Promise<void>;
   /** Kills and removes it with its writable layer. Missing is fine. Resolves once it is gone. */
   remove(containerId: string): Promise<void>;
   /** How a container ended; undefined while it runs or when it is gone. For a create whose agent never dialled in. */

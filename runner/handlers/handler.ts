@@ -20,6 +20,8 @@ export interface HandlerContext {
   journal: Journal;
   conversations: Conversations;
   history: History;
+  /** Something has changed that nobody asked for: the record need not wait for the next beat. */
+  reportSoon(): void;
   /** Reports what ran in the sandbox now, not with the next beat. */
   reportHistory(sandboxId: string): Promise<void>;
   transfers: Transfers;

@@ -85,8 +85,12 @@ async function take<N extends LifecycleJobName>(
     if (recorded) return recorded;
   }
   const known = context.sandboxes.find(job.sandboxId);
-  if (kind === 'change' && known) known.revision = job.revision; // saved with the change itself
+  if (kind === 'change' && known) {
+    known.revision = job.revision; // saved with the change itself
+    known.changing = true;
+  }
   const outcome = await run(context, name, job, signal);
+  if (known) known.changing = false;
   // A failed change or kill is tried anew when it is dispatched again; a failed create has left nothing to try it on.
   if (outcome.ok || kind === 'create') {
     context.journal.recordOutcome(job.sandboxId, job.epoch, job.revision, outcome);

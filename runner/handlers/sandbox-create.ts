@@ -1,11 +1,9 @@
 import { monotonicMs } from '../clock.ts';
+import { DEFAULT_CWD } from '../sandboxes/containers.ts';
 import { beginDeadline } from '../sandboxes/deadline.ts';
 import { isLive, type Home, type Sandbox } from '../sandboxes/sandbox.ts';
 import { expiresAtMs } from '../sandboxes/table.ts';
 import type { LifecycleHandler, LifecycleWork } from './handler.ts';
-
-/** Where processes begin unless told otherwise. */
-const DEFAULT_CWD = '/home/user';
 
 export const createSandbox: LifecycleHandler<'sandbox.create'> = (context, job, signal) =>
   context.containers.create(() => create(context, job, signal));
@@ -28,10 +26,9 @@ const create: LifecycleHandler<'sandbox.create'> = async (context, job, signal) 
     home = homeOf(obtained.container);
     signal.throwIfAborted();
     sandboxes.settle(sandbox, home);
-    await home.session.configure({
-      env: { ...obtained.container.imageEnv, ...job.spec.env },
-      cwd: DEFAULT_CWD,
-    });
+    const env = { ...obtained.container.imageEnv, ...job.spec.env };
+    context.journal.saveEnvironment(sandbox.id, env);
+    await home.session.configure({ env, cwd: DEFAULT_CWD });
     signal.throwIfAborted();
     sandbox.state = 'running';
     sandboxes.setDeadline(sandbox, beginDeadline(job.spec, monotonicMs()));
@@ -53,10 +50,14 @@ function newSandbox(job: LifecycleWork<'sandbox.create'>): Sandbox {
     epoch: job.epoch,
     revision: job.revision,
     state: 'creating',
+    rest: undefined,
+    changing: false,
     cpus: job.spec.cpus,
     memoryMiB: job.spec.memoryMiB,
     home: undefined,
     deadline: beginDeadline(job.spec, monotonicMs()),
+    onTimeout: job.spec.onTimeout,
+    keepMemory: job.spec.keepMemory,
     endReason: undefined,
     endedAtMs: undefined,
     recorded: false,

@@ -25,6 +25,7 @@ export const transferId = z.string().regex(/^[0-9a-f]{64}$/);
 
 export const networkModes = ['on', 'off'] as const;
 export const deadlineModes = ['fixed', 'idle'] as const;
+export const timeoutActions = ['kill', 'pause'] as const;
 
 export const sandboxSpec = z.object({
   template: z.object({ name: z.string().min(1).max(128), image: z.string().min(1).max(256) }),
@@ -40,6 +41,9 @@ export const sandboxSpec = z.object({
   ttlMs: z.int().min(1000),
   /** How long it may stay paused. */
   pausedTtlMs: z.int().min(1000),
+  /** At its deadline: ended, or paused with its memory (keepMemory) or its files only. */
+  onTimeout: z.enum(timeoutActions),
+  keepMemory: z.boolean(),
 });
 export type SandboxSpec = z.infer<typeof sandboxSpec>;
 
@@ -47,7 +51,7 @@ export const sandboxOutcome = z.object({
   state: z.enum(['running', 'paused', 'ended']),
   /** The runner's wall clock; null where none runs (ended). */
   expiresAtMs: z.number().nullable(),
-  /** Create: whether a warm container was claimed. Pause: what became of the memory. */
+  /** Create: whether a warm container was claimed. While paused: what became of the memory. */
   warm: z.boolean().optional(),
   memoryKept: z.boolean().optional(),
   memoryFreed: z.boolean().optional(),
@@ -126,13 +130,18 @@ export const jobCatalog = {
     data: lifecycleEnvelope.extend({ graceMs: z.int().min(0).max(30_000) }),
     result: sandboxOutcome,
   },
-  'sandbox.pause': { queue: 'lifecycle', data: lifecycleEnvelope, result: sandboxOutcome },
+  /** Without memory, processes are ended and the files kept: resumed, it begins anew with them. */
+  'sandbox.pause': {
+    queue: 'lifecycle',
+    data: lifecycleEnvelope.extend({ memory: z.boolean() }),
+    result: sandboxOutcome,
+  },
   'sandbox.resume': {
     queue: 'lifecycle',
     data: lifecycleEnvelope.extend({ ttlMs: z.int().min(1000) }),
     result: sandboxOutcome,
   },
-  /** ttlMs from now. onlyExtend: never shorten. */
+  /** ttlMs from now; 0: its time is up. onlyExtend: never shorten. */
   'sandbox.deadline': {
     queue: 'lifecycle',
     data: lifecycleEnvelope.extend({ ttlMs: z.int().min(0), onlyExtend: z.boolean() }),

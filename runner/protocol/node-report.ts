@@ -30,6 +30,11 @@ export const observedSandbox = z.object({
   revision: z.int().min(0),
   state: z.enum(['creating', 'running', 'paused', 'ended']),
   expiresAtMs: z.number().nullable(),
+  /** A lifecycle job of this revision is under way: what is told of the state may be over by the time it is read. */
+  changing: z.boolean().optional(),
+  /** Only with state paused: whether processes go on afterwards, and whether their memory was given back. */
+  memoryKept: z.boolean().optional(),
+  memoryFreed: z.boolean().optional(),
   /** Only with state ended; repeated until acknowledged. */
   endReason: z.enum(endReasons).optional(),
   endedAtMs: z.number().optional(),

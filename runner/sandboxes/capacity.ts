@@ -14,9 +14,13 @@ export class Capacity {
     if (held >= this.#limits.sandboxLimit) {
       throw new RunnerError('capacity_exhausted', 'The node holds as many sandboxes as it may.');
     }
-    if (memoryAvailableMiB() < this.#limits.memoryFloorMiB) {
-      throw new RunnerError('capacity_exhausted', 'The node is short of memory.');
-    }
+    this.checkMemory();
+  }
+
+  /** Of one that is here already and wants its memory back. Throws capacity_exhausted. */
+  checkMemory(): void {
+    if (memoryAvailableMiB() >= this.#limits.memoryFloorMiB) return;
+    throw new RunnerError('capacity_exhausted', 'The node is short of memory.');
   }
 }
 

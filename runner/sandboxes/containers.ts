@@ -14,6 +14,9 @@ const REMOVE_RETRY_FIRST_MS = 250;
 const REMOVE_RETRY_MAX_MS = 10_000;
 const SOCKET_FOLDER = 's';
 
+/** Where processes begin unless told otherwise. */
+export const DEFAULT_CWD = '/home/user';
+
 /** A running container with a connected agent, nobody's yet. */
 export interface Obtained extends Home {
   /** The image's own environment: the agent runs with an empty one. */
@@ -72,6 +75,21 @@ export class Containers {
       throw engineFault(error);
     }
     return { container: claimed, warm: true };
+  }
+
+  /** Starts a stopped container again and waits for its agent. Throws engine_failed, agent_unavailable or the signal's reason; then it is stopped. */
+  async restart({ containerId, session }: Home, signal: AbortSignal): Promise<void> {
+    const { engine } = this.#parts;
+    signal.throwIfAborted();
+    await engine.restart(containerId).catch((error: unknown) => {
+      throw engineFault(error);
+    });
+    try {
+      await whenAgentReady(session, { engine, id: containerId }, signal);
+    } catch (error) {
+      await engine.stop(containerId).catch((stopping: unknown) => this.#report('container_stop_failed', stopping));
+      throw error;
+    }
   }
 
   /** Removes a container that nobody runs in. While the engine is away the caller isn't held up: it is tried until it is gone. */

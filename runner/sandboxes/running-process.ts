@@ -125,6 +125,11 @@ export class RunningProcess implements ReaderOwner {
     this.#finish(this.#ending(reason), this.#outputEnd());
   }
 
+  /** It was ended with all the others, by a pause that keeps the files only. */
+  stopped(): void {
+    this.#finish(this.#ending('killed'), this.#outputEnd());
+  }
+
   fail(error: RunnerError): void {
     if (this.#over) return;
     const readers = [...this.#readers];

@@ -7,6 +7,10 @@ import type { RunningProcess } from './running-process.ts';
 /** An oom kill explains a SIGKILL within this. */
 const OOM_WINDOW_MS = 2_000;
 
+/** How a paused sandbox rests: its processes frozen where they were, or ended, its files kept in a stopped container. */
+export const rests = ['frozen', 'stopped'] as const;
+export type Rest = (typeof rests)[number];
+
 /** Where a sandbox lives. */
 export interface Home {
   containerId: string;
@@ -20,12 +24,19 @@ export interface Sandbox {
   readonly tenantId: string;
   readonly epoch: number;
   revision: number;
-  /** 'ending': still there, on its way out; nothing new runs. */
-  state: 'creating' | 'running' | 'paused' | 'ending' | 'ended';
+  /** 'pausing', 'ending': still there, on its way; nothing new runs. */
+  state: 'creating' | 'running' | 'pausing' | 'paused' | 'ending' | 'ended';
+  /** While pausing or paused. */
+  rest: Rest | undefined;
+  /** A lifecycle job is under way. */
+  changing: boolean;
   cpus: number;
   memoryMiB: number;
   home: Home | undefined;
   deadline: Deadline;
+  readonly onTimeout: 'kill' | 'pause';
+  /** Of a pause at the deadline. */
+  readonly keepMemory: boolean;
   endReason: EndReason | undefined;
   endedAtMs: number | undefined;
   /** The control plane has the end on record. */
@@ -50,5 +61,9 @@ export interface LiveSandbox extends Sandbox {
 export function isLive(sandbox: Sandbox): sandbox is LiveSandbox {
   return sandbox.state === 'running' && sandbox.home !== undefined;
 }
+
+/** What a paused one's rest means for its memory. */
+export const memoryOf = ({ state, rest }: Sandbox): { memoryKept: boolean; memoryFreed: boolean } | undefined =>
+  state === 'paused' ? { memoryKept: rest !== 'stopped', memoryFreed: rest !== 'frozen' } : undefined;
 
 export const sawOom = (sandbox: Sandbox): boolean => monotonicMs() - sandbox.oomAtMs < OOM_WINDOW_MS;

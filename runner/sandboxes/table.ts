@@ -6,11 +6,12 @@ import { RunnerError } from '../protocol/errors.ts';
 import { beatSandboxesMax, type EndReason, type Heartbeat } from '../protocol/node-report.ts';
 import type { Containers } from './containers.ts';
 import { touchDeadline, type Deadline } from './deadline.ts';
-import { isLive, type Home, type LiveSandbox, type Sandbox } from './sandbox.ts';
+import { isLive, memoryOf, type Home, type LiveSandbox, type Sandbox } from './sandbox.ts';
 
 /** How far behind the truth the journal may be about an idle-mode sandbox's activity. */
 export const ACTIVITY_LAG_MS = 5_000;
 export const TOMBSTONE_MS = 60 * 60 * 1000;
+const DUE_AGAIN_MS = 5_000;
 /** setTimeout's own limit. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
@@ -21,6 +22,8 @@ interface TableParts {
   kernelBoot: string;
   /** One that nobody asked to end has ended. */
   onEnded: () => void;
+  /** The time of one that is to be paused then is up. */
+  onDue: (sandbox: Sandbox) => void;
   log: Logger;
 }
 
@@ -111,8 +114,17 @@ export class SandboxTable {
 
   /** (Re)starts the deadline's timer. */
   arm(sandbox: Sandbox): void {
+    this.#armIn(sandbox, sandbox.deadline.expiresAtMs - monotonicMs());
+  }
+
+  /** Of one whose pause at its deadline has failed: it is due again in a while. */
+  armAgain(sandbox: Sandbox): void {
+    this.#armIn(sandbox, DUE_AGAIN_MS);
+  }
+
+  #armIn(sandbox: Sandbox, delayMs: number): void {
     this.#disarm(sandbox);
-    const waitMs = Math.min(Math.max(0, sandbox.deadline.expiresAtMs - monotonicMs()), LONGEST_TIMER_MS);
+    const waitMs = Math.min(Math.max(0, delayMs), LONGEST_TIMER_MS);
     this.#timers.set(
       sandbox.id,
       setTimeout(() => this.#onTimer(sandbox), Math.ceil(waitMs)),
@@ -144,6 +156,8 @@ export class SandboxTable {
     sandbox.endedAtMs = Date.now();
     if (sandbox.home) this.#byContainer.delete(sandbox.home.containerId);
     sandbox.home = undefined;
+    sandbox.rest = undefined;
+    this.#parts.journal.forgetEnvironment(sandbox.id);
     if (this.#sandboxes.get(sandbox.id) === sandbox) this.save(sandbox);
     this.#parts.log.info('sandbox_ended', { sandboxId: sandbox.id, epoch: sandbox.epoch, reason });
     if (reason !== 'killed') this.#parts.onEnded();
@@ -176,9 +190,11 @@ export class SandboxTable {
         sandboxId: sandbox.id,
         epoch: sandbox.epoch,
         revision: sandbox.revision,
-        // What is on its way out is still there.
-        state: sandbox.state === 'ending' ? 'running' : sandbox.state,
+        // What is on its way is still there.
+        state: sandbox.state === 'ending' || sandbox.state === 'pausing' ? 'running' : sandbox.state,
         expiresAtMs: expiresAtMs(sandbox),
+        ...(sandbox.changing ? { changing: true } : {}),
+        ...memoryOf(sandbox),
         ...(sandbox.state === 'ended' && sandbox.endReason ? { endReason: sandbox.endReason } : {}),
         ...(sandbox.state === 'ended' && sandbox.endedAtMs ? { endedAtMs: sandbox.endedAtMs } : {}),
       }));
@@ -195,6 +211,7 @@ export class SandboxTable {
     if (sandbox.openCalls > 0) this.touch(sandbox);
     if (sandbox.deadline.expiresAtMs > monotonicMs()) return this.arm(sandbox);
     this.#parts.log.info('sandbox_deadline', { sandboxId: sandbox.id, epoch: sandbox.epoch });
+    if (sandbox.onTimeout === 'pause' && sandbox.state === 'running') return this.#parts.onDue(sandbox);
     this.end(sandbox, 'timeout').catch((error: unknown) => this.#reportEnding(sandbox, error));
   }
 
@@ -250,13 +267,28 @@ export function expiresAtMs(sandbox: Sandbox): number | null {
   return wallClockOf(sandbox.deadline.expiresAtMs);
 }
 
+/** A pause that has begun to end processes is seen through by the next life; an end is asked for again. */
+function journaledState(state: Sandbox['state']): JournalRow['state'] {
+  switch (state) {
+    case 'pausing':
+      return 'paused';
+    case 'ending':
+      return 'running';
+    default:
+      return state;
+  }
+}
+
 function journalRow(sandbox: Sandbox, kernelBoot: string): JournalRow {
   return {
     sandboxId: sandbox.id,
     tenantId: sandbox.tenantId,
     epoch: sandbox.epoch,
     revision: sandbox.revision,
-    state: sandbox.state === 'ending' ? 'running' : sandbox.state,
+    state: journaledState(sandbox.state),
+    rest: sandbox.rest ?? null,
+    onTimeout: sandbox.onTimeout,
+    keepMemory: sandbox.keepMemory,
     containerId: sandbox.home?.containerId ?? null,
     slot: sandbox.home?.slot ?? null,
     cpus: sandbox.cpus,
@@ -266,6 +298,7 @@ function journalRow(sandbox: Sandbox, kernelBoot: string): JournalRow {
     deadlineMode: sandbox.deadline.mode,
     ttlMs: sandbox.deadline.ttlMs,
     pausedTtlMs: sandbox.deadline.pausedTtlMs,
+    expiresAtWallMs: wallClockOf(sandbox.deadline.expiresAtMs),
     endReason: sandbox.endReason ?? null,
     endedAtMs: sandbox.endedAtMs ?? null,
     recorded: sandbox.recorded,

@@ -46,7 +46,7 @@ test('connecting extends, and what a later resume without a timeout gets follows
 
 test('connecting to a paused sandbox resumes it for just so long', async () => {
   const { context, id } = await running();
-  await pauseSandbox(context, id);
+  await pauseSandbox(context, id, true);
   await expect(connectSandbox(context, id, 0)).rejects.toMatchObject({ code: 'invalid_argument' });
   const { sandbox, resumed } = await connectSandbox(context, id, 7);
   expect(resumed).toBe(true);
@@ -61,16 +61,34 @@ test('connecting waits for a pause that is under way, then resumes', async () =>
   const { context, id } = await running({
     runner: ({ name }) => (name === 'sandbox.pause' ? gate : undefined),
   });
-  const pausing = pauseSandbox(context, id);
+  const pausing = pauseSandbox(context, id, true);
   const connecting = connectSandbox(context, id, 30);
   release();
   await pausing;
   expect(await connecting).toMatchObject({ resumed: true, sandbox: { state: 'running' } });
 });
 
+test('a deadline that comes after the runner has paused it at its timeout finds it paused on record, and connecting resumes it', async () => {
+  const paused = { state: 'paused', memoryKept: true, memoryFreed: false } as const;
+  const { context, id } = await running({
+    outcome: ({ name }) => (name === 'sandbox.deadline' ? paused : {}),
+    expiresAtMs: () => Date.now() + 1_000,
+  });
+  await expect(setDeadline(context, id, 30)).rejects.toMatchObject({ code: 'sandbox_not_running' });
+  expect(await getSandbox(context, id)).toMatchObject({ state: 'paused', openJob: null, memoryKept: true });
+
+  const other = await running({
+    outcome: ({ name }) => (name === 'sandbox.deadline' ? paused : {}),
+    expiresAtMs: () => Date.now() + 1_000,
+  });
+  const { sandbox, resumed } = await connectSandbox(other.context, other.id, 30);
+  expect(resumed).toBe(true);
+  expect(sandbox).toMatchObject({ state: 'running', memoryKept: null });
+});
+
 test('two that connect to a paused sandbox both get it running, resumed once', async () => {
   const { context, id, deliveries } = await running();
-  await pauseSandbox(context, id);
+  await pauseSandbox(context, id, true);
   const both = await Promise.all([connectSandbox(context, id, 30), connectSandbox(context, id, 30)]);
   expect(both.map(({ sandbox }) => sandbox.state)).toEqual(['running', 'running']);
   expect(both.filter(({ resumed }) => resumed)).toHaveLength(1);

@@ -46,13 +46,13 @@ test('whoever is told that a sandbox has ended finds its place free', async () =
 
 test('a pause that is known not to have happened leaves the sandbox running', async () => {
   const { context, id } = await runningWith('sandbox.pause', 'not_started');
-  await expect(pauseSandbox(context, id)).rejects.toMatchObject({ code: 'not_started' });
+  await expect(pauseSandbox(context, id, true)).rejects.toMatchObject({ code: 'not_started' });
   expect(publicStateOf(await getSandbox(context, id))).toBe('running');
 });
 
 test('a pause whose fate is unknown stays open for the sweep', async () => {
   const { context, id } = await runningWith('sandbox.pause', 'runner_lost');
-  await expect(pauseSandbox(context, id)).rejects.toMatchObject({ code: 'runner_lost' });
+  await expect(pauseSandbox(context, id, true)).rejects.toMatchObject({ code: 'runner_lost' });
   expect(publicStateOf(await getSandbox(context, id))).toBe('pausing');
 });
 
@@ -62,7 +62,7 @@ test('a resume that is known not to have happened leaves it paused; one whose fa
     ['runner_lost', 'resuming'],
   ] as const) {
     const { context, id } = await runningWith('sandbox.resume', code);
-    await pauseSandbox(context, id);
+    await pauseSandbox(context, id, true);
     await expect(resumeSandbox(context, id, undefined)).rejects.toMatchObject({ code });
     expect(publicStateOf(await getSandbox(context, id))).toBe(state);
   }
@@ -88,7 +88,7 @@ test('a metadata change in the middle of a pause does not defeat it', async () =
     },
   });
   const { sandbox } = await createSandbox(cell.context, createInput);
-  const paused = await pauseSandbox(cell.context, sandbox.id);
+  const paused = await pauseSandbox(cell.context, sandbox.id, true);
   expect(paused.sandbox).toMatchObject({ state: 'paused', openJob: null, metadata: { during: 'pause' } });
 });
 
@@ -99,6 +99,6 @@ test('a kill in the middle of a pause wins, and the pause is told', async () => 
     },
   });
   const { sandbox } = await createSandbox(cell.context, createInput);
-  await expect(pauseSandbox(cell.context, sandbox.id)).rejects.toMatchObject({ code: 'conflict' });
+  await expect(pauseSandbox(cell.context, sandbox.id, true)).rejects.toMatchObject({ code: 'conflict' });
   expect(await getSandbox(cell.context, sandbox.id)).toMatchObject({ state: 'ended', endReason: 'killed' });
 });

@@ -246,7 +246,14 @@ test('a lifecycle job is answered by its outcome, under an id without a colon', 
     await say({ t: 'accepted' });
     await say({ t: 'result', value: outcome });
   };
-  const data = { sandboxId: ref.sandboxId, tenantId: ref.tenantId, epoch: 1, revision: 1, requestId: 'r' };
+  const data = {
+    sandboxId: ref.sandboxId,
+    tenantId: ref.tenantId,
+    epoch: 1,
+    revision: 1,
+    requestId: 'r',
+    memory: true,
+  };
   expect(await plane.call('broker', 'lifecycle', 'sandbox.pause', runner.id, data, 5000)).toEqual(outcome);
 });
 
@@ -255,7 +262,14 @@ test('a lifecycle job whose answer is lost with Redis is delivered again, and an
     await say({ t: 'accepted' });
     if (runner.delivered.length > 1) await say({ t: 'result', value: { state: 'paused', expiresAtMs: 1 } });
   };
-  const data = { sandboxId: ref.sandboxId, tenantId: ref.tenantId, epoch: 1, revision: 1, requestId: 'r' };
+  const data = {
+    sandboxId: ref.sandboxId,
+    tenantId: ref.tenantId,
+    epoch: 1,
+    revision: 1,
+    requestId: 'r',
+    memory: true,
+  };
   const call = plane.call('broker', 'lifecycle', 'sandbox.pause', runner.id, data, 25_000);
   call.catch(() => undefined);
   await runner.job('sandbox.pause');

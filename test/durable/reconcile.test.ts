@@ -21,6 +21,7 @@ const report: fc.Arbitrary<ObservedSandbox> = fc.record(
     expiresAtMs: fc.option(fc.integer({ min: 0, max: 2 * NOW })),
     endReason: fc.constantFrom('timeout' as const, 'oom' as const),
     endedAtMs: fc.integer({ min: 0, max: 2 * NOW }),
+    changing: fc.boolean(),
   },
   { requiredKeys: ['sandboxId', 'epoch', 'revision', 'state', 'expiresAtMs'] },
 );
@@ -44,6 +45,7 @@ const row: fc.Arbitrary<RecordedSandbox> = fc.record({
   expiresAtMs: fc.option(fc.integer({ min: 0, max: 2 * NOW })),
   startedAtMs: fc.option(fc.integer({ min: 0, max: 2 * NOW })),
   memoryMiB: fc.constant(512),
+  memoryKept: fc.constantFrom(true, false, null),
   ttlMs: fc.constant(300_000),
   deadlineMode: fc.constantFrom('fixed' as const, 'idle' as const),
 });
@@ -77,6 +79,20 @@ test('a live sandbox that the record does not want there is killed, above every 
           : (order?.revision ?? -1) > entry.revision;
         expect(allowed).toBe(true);
       }
+    }),
+  );
+});
+
+test('a pause by the runner itself is believed only where no verb is at work, and none has been since', () => {
+  fc.assert(
+    fc.property(reports, rows, (seen, list) => {
+      const { paused } = judgeReports(RUNNER, seen, byId(list), NOW);
+      const expected = seen.filter((entry) => {
+        const known = byId(list).get(entry.sandboxId);
+        const steady = known?.state === 'running' && known.openJob === null && entry.changing !== true;
+        return entry.state === 'paused' && isCurrent(known, entry) && steady && entry.revision >= known.revision;
+      });
+      expect(paused.map(({ row: entry }) => entry.id)).toEqual(expected.map(({ sandboxId }) => sandboxId));
     }),
   );
 });

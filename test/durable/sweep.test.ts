@@ -20,6 +20,7 @@ const row = (runnerId: string): RecordedSandbox => ({
   expiresAtMs: null,
   startedAtMs: 1,
   memoryMiB: 512,
+  memoryKept: null,
   ttlMs: 1,
   deadlineMode: 'fixed',
 });

@@ -65,6 +65,8 @@ const specOf = (image: string): SandboxSpec => ({
   deadlineMode: 'fixed',
   ttlMs: 60_000,
   pausedTtlMs: 60_000,
+  onTimeout: 'kill',
+  keepMemory: true,
 });
 
 async function refusalOf(image: string): Promise<{ code: unknown; message: unknown; tookMs: number }> {

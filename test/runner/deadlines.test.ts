@@ -58,14 +58,18 @@ test('time spent paused counts for no deadline but the pause’s own', () => {
   );
 });
 
-test('a new life keeps the journaled moment, up to the journal’s lag, and trusts nothing from before a reboot', () => {
+test('a new life keeps the journaled moment, up to the journal’s lag, and trusts no process from before a reboot', () => {
   fc.assert(
-    fc.property(begun, moment, fc.boolean(), ({ deadline }, nowMs, rebooted) => {
+    fc.property(begun, moment, fc.boolean(), fc.boolean(), ({ deadline }, nowMs, rebooted, stopped) => {
       const row = {
         deadlineMode: deadline.mode,
         ttlMs: deadline.ttlMs,
         pausedTtlMs: deadline.pausedTtlMs,
-        state: 'running' as const,
+        state: stopped ? ('paused' as const) : ('running' as const),
+        rest: stopped ? ('stopped' as const) : null,
+        onTimeout: 'kill' as const,
+        keepMemory: true,
+        expiresAtWallMs: Date.now() + 30_000,
         expiresAtMonotonicMs: deadline.expiresAtMs,
         kernelBoot: rebooted ? 'earlier' : 'this',
       };
@@ -81,8 +85,13 @@ test('a new life keeps the journaled moment, up to the journal’s lag, and trus
       };
       const ends = { endReason: null, endedAtMs: null, recorded: false };
       const restored = restoreDeadline({ ...rest, ...ends, ...row }, 'this', nowMs);
-      const lagMs = deadline.mode === 'idle' ? ACTIVITY_LAG_MS : 0;
-      expect(restored.expiresAtMs).toBe(rebooted ? nowMs : deadline.expiresAtMs + lagMs);
+      const lagMs = deadline.mode === 'idle' && !stopped ? ACTIVITY_LAG_MS : 0;
+      // After a boot no process lives; files in a stopped container do, for no longer than was promised.
+      const most = rebooted
+        ? nowMs + (stopped ? Math.min(30_000, deadline.pausedTtlMs) : 0)
+        : deadline.expiresAtMs + lagMs;
+      expect(restored.expiresAtMs).toBeLessThanOrEqual(most);
+      expect(restored.expiresAtMs).toBeGreaterThanOrEqual(rebooted && stopped ? nowMs : most);
     }),
   );
 });

@@ -67,7 +67,7 @@ test('an exec with another epoch is told that its route is stale', async () => {
 test('exec in a paused sandbox is refused, and works again after resume', async () => {
   const { edge } = harness;
   const { sandboxId, session } = await harness.create();
-  const paused = await edge.call('sandbox.pause', { sandboxId }, { revision: 2 });
+  const paused = await edge.call('sandbox.pause', { sandboxId }, { revision: 2, memory: true });
   expect(paused.at(-1)).toMatchObject({ value: { state: 'paused', memoryKept: true, memoryFreed: false } });
   const refused = await edge.call('process.start', { sandboxId }, { spec: processSpec(), attach: null });
   expect(refused.at(-1)).toMatchObject({ fault: { code: 'sandbox_not_running' } });
@@ -92,7 +92,7 @@ test('a lower revision than one already seen is refused as stale', async () => {
   const { edge } = harness;
   const { sandboxId } = await harness.create();
   await edge.call('sandbox.deadline', { sandboxId }, { revision: 5, ttlMs: 60_000, onlyExtend: false });
-  const events = await edge.call('sandbox.pause', { sandboxId }, { revision: 4 });
+  const events = await edge.call('sandbox.pause', { sandboxId }, { revision: 4, memory: true });
   expect(events.at(-1)).toMatchObject({ fault: { code: 'stale_revision' } });
 });
 

@@ -68,7 +68,12 @@ test('what a stale route sends changes nothing', () => {
   );
 });
 
-const row = (id: number, state: JournalRow['state'], containerId: string | null): JournalRow => ({
+const row = (
+  id: number,
+  state: JournalRow['state'],
+  containerId: string | null,
+  rest: JournalRow['rest'] = null,
+): JournalRow => ({
   sandboxId: String(id),
   tenantId: 't',
   epoch: 1,
@@ -80,6 +85,10 @@ const row = (id: number, state: JournalRow['state'], containerId: string | null)
   memoryMiB: 64,
   expiresAtMonotonicMs: 0,
   kernelBoot: 'boot',
+  rest,
+  onTimeout: 'kill',
+  keepMemory: true,
+  expiresAtWallMs: null,
   deadlineMode: 'fixed',
   ttlMs: 1000,
   pausedTtlMs: 1000,
@@ -88,13 +97,14 @@ const row = (id: number, state: JournalRow['state'], containerId: string | null)
   recorded: false,
 });
 const rowState = fc.constantFrom<JournalRow['state']>('creating', 'running', 'paused', 'ended');
+const rest = fc.constantFrom<JournalRow['rest']>('frozen', 'stopped', null);
 const containerState = fc.constantFrom('running', 'paused', 'exited', 'gone', 'foreign');
 
 test('after a crash every container is either adopted or removed, and every sandbox accounted for once', () => {
   fc.assert(
-    fc.property(fc.array(fc.tuple(rowState, containerState)), (found) => {
+    fc.property(fc.array(fc.tuple(rowState, containerState, rest)), (found) => {
       const rows = found
-        .map(([state], index) => row(index, state, String(index)))
+        .map(([state, , how], index) => row(index, state, String(index), how))
         .filter((_, index) => found[index]?.[1] !== 'foreign');
       const containers = found.flatMap(([, state], index) =>
         state === 'gone'
@@ -107,7 +117,9 @@ test('after a crash every container is either adopted or removed, and every sand
       expect(touched).toEqual(containers.map(({ id }) => id).sort());
       const { adopt, ended, unfinished, tombstones } = result;
       expect(adopt.length + ended.length + unfinished.length + tombstones.length).toBe(rows.length);
-      expect(result.adopt.every(({ container }) => container.state !== 'exited')).toBe(true);
+      // A container that has ended is adopted only where it was stopped on purpose.
+      const dead = result.adopt.filter(({ container }) => container.state === 'exited');
+      expect(dead.filter(({ row: adoptedRow }) => adoptedRow.rest !== 'stopped')).toEqual([]);
     }),
   );
 });

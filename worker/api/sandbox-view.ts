@@ -19,6 +19,8 @@ export const viewSandbox = (row: Awaited<ReturnType<typeof getSandbox>>): z.infe
   network: row.network,
   onTimeout: row.onTimeout,
   keepMemory: row.keepMemory,
+  memoryKept: row.state === 'paused' ? row.memoryKept : null,
+  memoryFreed: row.state === 'paused' ? row.memoryFreed : null,
   autoResume: row.autoResume,
   publicPorts: row.publicPorts,
   createdAt: timestampOf(row.createdAtMs),

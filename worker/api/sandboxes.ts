@@ -71,7 +71,11 @@ export const registerSandboxes = (app: App): void => {
   });
 
   app.openapi(routes.pauseSandboxRoute, async (c) => {
-    const { sandbox, ...memory } = await pauseSandbox(contextOf(c), c.req.valid('param').sandboxId);
+    const { sandbox, ...memory } = await pauseSandbox(
+      contextOf(c),
+      c.req.valid('param').sandboxId,
+      c.req.valid('json').memory ?? true,
+    );
     return c.json({ ...viewSandbox(sandbox), ...memory }, 200);
   });
 

@@ -35,6 +35,12 @@ const timeoutSeconds = z
   .max(365 * 86_400, 'timeoutSeconds is too large')
   .openapi({ description: "At most the tenant's limit.", example: 300 });
 
+/** Of a pause. null where it is not paused. */
+const memory = {
+  memoryKept: z.boolean().openapi({ description: 'Processes go on where they were.' }),
+  memoryFreed: z.boolean().openapi({ description: 'Their memory was given back to the node.' }),
+};
+
 export const sandboxView = z
   .object({
     id: z.string(),
@@ -53,6 +59,8 @@ export const sandboxView = z
     network: z.enum(['on', 'off']),
     onTimeout: z.enum(['kill', 'pause']),
     keepMemory: z.boolean(),
+    memoryKept: memory.memoryKept.nullable(),
+    memoryFreed: memory.memoryFreed.nullable(),
     autoResume: z.boolean(),
     publicPorts: z.boolean(),
     createdAt: timestamp,
@@ -256,12 +264,7 @@ says. Answers after the runner has applied it.`,
   responses: { 200: { description: 'Applied.', ...one }, ...errorResponses([404, 409, 410, 502]) },
 });
 
-const pausedView = sandboxView
-  .extend({
-    memoryKept: z.boolean().openapi({ description: 'Processes go on where they were.' }),
-    memoryFreed: z.boolean().openapi({ description: 'Their memory was given back to the node.' }),
-  })
-  .openapi('PausedSandbox');
+const pausedView = sandboxView.extend(memory).openapi('PausedSandbox');
 
 export const pauseSandboxRoute = createRoute({
   method: 'post',
@@ -269,11 +272,25 @@ export const pauseSandboxRoute = createRoute({
   operationId: 'pauseSandbox',
   tags,
   summary: 'Pause a running sandbox',
-  description: 'Nothing in it runs until it is resumed, and its timeout stands still.',
-  request: { params: sandboxParams },
+  description: `Nothing in it runs until it is resumed, and its timeout stands still. Without \`memory\` its processes are ended and only its
+files are kept; it begins anew with them, under the same id and with its environment, when it is resumed. The answer says what became of
+the memory.`,
+  request: {
+    params: sandboxParams,
+    body: optionalJsonBody(
+      z
+        .strictObject({
+          memory: z
+            .boolean()
+            .optional()
+            .openapi({ description: 'Whether processes go on when it is resumed. Absent: true.' }),
+        })
+        .openapi('PauseSandbox'),
+    ),
+  },
   responses: {
     200: { description: 'Paused.', ...jsonContent(pausedView) },
-    ...errorResponses([404, 409, 410, 502]),
+    ...errorResponses([404, 409, 410, 413, 502]),
   },
 });
 
@@ -283,6 +300,8 @@ export const resumeSandboxRoute = createRoute({
   operationId: 'resumeSandbox',
   tags,
   summary: 'Resume a paused sandbox',
+  description: `Where its memory was given back it has to fit again: into the tenant's limit (429) and into its node (503). It stays paused
+otherwise.`,
   request: {
     params: sandboxParams,
     body: optionalJsonBody(

@@ -14,6 +14,8 @@ export interface RecordedSandbox {
   expiresAtMs: number | null;
   startedAtMs: number | null;
   memoryMiB: number;
+  /** Of a pause: what was asked for. */
+  memoryKept: boolean | null;
   ttlMs: number;
   deadlineMode: 'fixed' | 'idle';
 }
@@ -25,6 +27,8 @@ export interface Judgement {
   /** For the record. */
   ended: { row: RecordedSandbox; reason: EndReason; endedAtMs: number }[];
   deadlines: { row: RecordedSandbox; expiresAtMs: number }[];
+  /** Paused by their runner, at their timeout. */
+  paused: { row: RecordedSandbox; report: ObservedSandbox }[];
 }
 
 /** Smaller changes of a deadline are not worth a write: the record is a lower bound. */
@@ -40,7 +44,7 @@ export const judgeReports = (
   rows: ReadonlyMap<string, RecordedSandbox>,
   nowMs: number,
 ): Judgement => {
-  const judgement: Judgement = { kill: [], recorded: [], ended: [], deadlines: [] };
+  const judgement: Judgement = { kill: [], recorded: [], ended: [], deadlines: [], paused: [] };
   for (const report of observed) {
     const { sandboxId, epoch } = report;
     const row = rows.get(sandboxId);
@@ -59,6 +63,10 @@ export const judgeReports = (
       judgement.kill.push({ sandboxId, epoch, revision: current.revision });
       continue;
     }
+    if (hasPausedItself(report, current)) {
+      judgement.paused.push({ row: current, report });
+      continue;
+    }
     const { expiresAtMs } = report;
     if (expiresAtMs !== null && current.openJob === null && movedMuch(current.expiresAtMs, expiresAtMs)) {
       judgement.deadlines.push({ row: current, expiresAtMs });
@@ -66,6 +74,17 @@ export const judgeReports = (
   }
   return judgement;
 };
+
+/**
+ * No verb is at work on it, here or there, and the report knows of the last one: an older report could be of a pause that a resume has
+ * ended since.
+ */
+const hasPausedItself = (report: ObservedSandbox, row: RecordedSandbox): boolean =>
+  report.state === 'paused' &&
+  report.changing !== true &&
+  report.revision >= row.revision &&
+  row.state === 'running' &&
+  row.openJob === null;
 
 const overdue = (row: RecordedSandbox, nowMs: number): boolean =>
   row.openJobDeadlineMs !== null && row.openJobDeadlineMs < nowMs;

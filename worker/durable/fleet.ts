@@ -150,6 +150,11 @@ export class Fleet extends DurableObject<Env> {
       await this.#records.moveDeadline(row, expiresAtMs);
       rows.set(row.id, { ...row, expiresAtMs });
     }
+    for (const { row, report } of judgement.paused.slice(0, WRITES_PER_BEAT)) {
+      await this.#records.pause(row, report, nowMs);
+      rows.delete(row.id); // read anew with the next beat
+      runner.known.delete(row.id);
+    }
     if (complete) await this.#endMissing(runner, beat, rows, earlierBeatMs, nowMs);
     this.#keep(runner, beat, rows, complete);
     return judgement;

@@ -1,5 +1,6 @@
 import { openCell, openDirectory } from '../../../db/client.ts';
 import type { Tenant } from '../../../db/directory.ts';
+import type { SandboxOutcome } from '../../../runner/protocol/jobs.ts';
 import { SandboxAccesses } from '../../../worker/core/access/sandbox-access.ts';
 import { MemoryBudget } from '../../../worker/core/artifacts/memory-budget.ts';
 import { newOperationId } from '../../../worker/core/ids.ts';
@@ -27,6 +28,8 @@ interface Script {
   runner?: (delivery: Delivery) => Promise<void> | void;
   /** Until when it says that a sandbox runs; absent: a minute from now. */
   expiresAtMs?: (delivery: Delivery) => number;
+  /** What became of it, where that is not what was asked. */
+  outcome?: (delivery: Delivery) => Partial<SandboxOutcome>;
   /** Runners in the order in which Fleet offers them; the refused ones are left out. */
   runners?: readonly string[];
   networks?: ('on' | 'off')[];
@@ -65,7 +68,8 @@ export const scriptedCell = (script: Script = {}) => {
     };
     deliveries.push(delivery);
     await script.runner?.(delivery);
-    return { state: done[name], expiresAtMs: script.expiresAtMs?.(delivery) ?? Date.now() + 60_000 };
+    const expiresAtMs = script.expiresAtMs?.(delivery) ?? Date.now() + 60_000;
+    return { state: done[name], expiresAtMs, ...script.outcome?.(delivery) };
   };
   const fleet: Fleet = {
     place: async (_sandboxId, { exclude, network }) => {

@@ -10,8 +10,13 @@ export class EngineDouble implements ContainerEngine {
   readonly networks: ('on' | 'off')[] = ['off'];
   /** A start waits for this. */
   startGate: Promise<void> = Promise.resolve();
+  pauseGate: Promise<void> = Promise.resolve();
+  stopGate: Promise<void> = Promise.resolve();
   starts = 0;
   failRemovals = 0;
+  failPauses = 0;
+  failStops = 0;
+  failRestarts = 0;
   readonly #events: ContainerEvent[] = [];
   #wake: () => void = () => undefined;
 
@@ -31,9 +36,21 @@ export class EngineDouble implements ContainerEngine {
 
   async resize() {}
   async pause(id: string) {
+    await this.pauseGate;
+    if (this.failPauses-- > 0) throw new Error('the engine is away');
     this.#get(id).state = 'paused';
   }
   async unpause(id: string) {
+    this.#get(id).state = 'running';
+  }
+  async stop(id: string) {
+    await this.stopGate;
+    if (this.failStops-- > 0) throw new Error('the engine is away');
+    this.#get(id).state = 'exited';
+    this.emit({ kind: 'exited', containerId: id, exitCode: 137 });
+  }
+  async restart(id: string) {
+    if (this.failRestarts-- > 0) throw new Error('the engine is away');
     this.#get(id).state = 'running';
   }
   async remove(id: string) {

@@ -23,6 +23,7 @@ export interface Harness {
   sessions: SessionDouble[];
   logs: string[];
   fatal: Error[];
+  dataDir: string;
   runner: Runner;
   /** Ends this life as kill -9 would (nothing is cleaned up), and begins the next. */
   crash(): Promise<void>;
@@ -40,6 +41,8 @@ export const sandboxSpec = (rest: Partial<SandboxSpec> = {}): SandboxSpec => ({
   deadlineMode: 'fixed',
   ttlMs: 300_000,
   pausedTtlMs: 600_000,
+  onTimeout: 'kill',
+  keepMemory: true,
   ...rest,
 });
 
@@ -100,6 +103,7 @@ export async function startHarness(env: Record<string, string> = {}): Promise<Ha
     sessions,
     logs,
     fatal,
+    dataDir,
     get runner() {
       return runner;
     },

@@ -124,6 +124,8 @@ const newRow = (
   expiresAtMs: null,
   onTimeout: input.onTimeout,
   keepMemory: input.keepMemory,
+  memoryKept: null,
+  memoryFreed: null,
   autoResume: input.autoResume,
   envdOpen: input.envdOpen,
   publicPorts: input.publicPorts,

@@ -9,6 +9,6 @@ import { pauseSandbox } from './pause-sandbox.ts';
 export const expireSandbox = async (ctx: Context, sandboxId: string): Promise<Sandbox> => {
   const row = await getSandbox(ctx, sandboxId);
   if (!allows('deadline', row)) throw refusalOf('deadline', row);
-  if (row.onTimeout === 'pause') return (await pauseSandbox(ctx, sandboxId)).sandbox;
+  if (row.onTimeout === 'pause') return (await pauseSandbox(ctx, sandboxId, row.keepMemory)).sandbox;
   return endSandbox(ctx, sandboxId, 0, 'timeout');
 };

@@ -6,6 +6,7 @@ import type { Context } from '../ports.ts';
 import { allows, refusalOf } from '../sandbox-state.ts';
 import { getSandbox } from './get-sandbox.ts';
 import { abandonJob, closeJob, envelopeOf, openJob, runnerOf } from './open-job.ts';
+import { recordPause } from './record-pause.ts';
 import { requireTimeout } from './require-timeout.ts';
 
 /** Of a try that a later deadline took over before the runner had applied it. */
@@ -36,9 +37,10 @@ const extend = async (ctx: Context, { id }: Sandbox, ttlMs: number): Promise<San
   const row = await openJob(ctx, id, 'deadline');
   const job = { ...envelopeOf(ctx, row), ttlMs, onlyExtend: true };
   try {
-    const { expiresAtMs } = await ctx.broker.lifecycle('sandbox.deadline', runnerOf(row), job, limits.lifecycleJobMs);
+    const outcome = await ctx.broker.lifecycle('sandbox.deadline', runnerOf(row), job, limits.lifecycleJobMs);
+    if (outcome.state === 'paused') throw refusalOf('deadline', await recordPause(ctx, row, outcome));
     const event = { kind: 'deadline', message: `The timeout is at least ${ttlMs / 1000} seconds from now.` } as const;
-    const set = { expiresAtMs, ttlMs: sql`max(${sandboxes.ttlMs}, ${ttlMs})` };
+    const set = { expiresAtMs: outcome.expiresAtMs, ttlMs: sql`max(${sandboxes.ttlMs}, ${ttlMs})` };
     return await closeJob(ctx, row, 'deadline', set, event);
   } catch (error) {
     if (error instanceof ServiceError && error.code === 'conflict') return undefined;

@@ -52,6 +52,8 @@ const deliver = (ctx: Context, row: Sandbox): Promise<SandboxOutcome> => {
         deadlineMode: row.deadlineMode,
         ttlMs: row.ttlMs,
         pausedTtlMs: ctx.actor.tenant.maxTtlSeconds * 1000,
+        onTimeout: row.onTimeout,
+        keepMemory: row.keepMemory,
       },
     },
     limits.lifecycleJobMs,

@@ -21,10 +21,12 @@ export const openJob = async (
   sandboxId: string,
   job: Exclude<OpenJob, 'create'>,
   set: SandboxChange['set'] = {},
+  /** Beside the state; whoever gives it knows how to say that it does not hold. */
+  also?: { when: SQL; refuse: (row: Sandbox) => Promise<ServiceError> },
 ): Promise<Sandbox> => {
   const opened = await changeSandbox(ctx, {
     sandboxId: requireSandboxId(sandboxId),
-    when: whenAllowed(ctx, job),
+    when: and(whenAllowed(ctx, job), also?.when),
     set: {
       ...set,
       openJob: job,
@@ -33,7 +35,8 @@ export const openJob = async (
     },
   });
   if (opened) return opened;
-  throw refusalOf(job, await getSandbox(ctx, sandboxId));
+  const row = await getSandbox(ctx, sandboxId);
+  throw also && allows(job, row) ? await also.refuse(row) : refusalOf(job, row);
 };
 
 /** The runner of a row that has been placed. */

@@ -3,9 +3,11 @@ import { sandboxes, type Sandbox } from '../../../db/cell.ts';
 import { limits } from '../../../runner/protocol/limits.ts';
 import { ServiceError } from '../errors.ts';
 import type { Context } from '../ports.ts';
+import { refusalOf } from '../sandbox-state.ts';
 import { expireSandbox } from './expire-sandbox.ts';
 import { getSandbox } from './get-sandbox.ts';
 import { abandonJob, closeJob, envelopeOf, openJob, runnerOf } from './open-job.ts';
+import { recordPause } from './record-pause.ts';
 import { requireTimeout } from './require-timeout.ts';
 
 /**
@@ -22,6 +24,7 @@ export const setDeadline = async (ctx: Context, sandboxId: string, timeoutSecond
   const job = { ...envelopeOf(ctx, row), ttlMs, onlyExtend: false };
   try {
     const outcome = await ctx.broker.lifecycle('sandbox.deadline', runnerOf(row), job, limits.lifecycleJobMs);
+    if (outcome.state === 'paused') throw refusalOf('deadline', await recordPause(ctx, row, outcome));
     const event = { kind: 'deadline', message: `The timeout is ${timeoutSeconds} seconds from now.` } as const;
     return await closeJob(ctx, row, 'deadline', { ttlMs, expiresAtMs: outcome.expiresAtMs }, event);
   } catch (error) {

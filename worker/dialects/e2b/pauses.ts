@@ -16,8 +16,7 @@ const pauseBody = z.object({ memory: z.boolean().default(true) });
 /** The SDKs take 409 for «it was paused already», so nothing else may answer it. */
 const pause = ofSandbox(async (c, ctx, sandboxId) => {
   const { memory } = await readJson(c, pauseBody);
-  if (!memory) throw new ServiceError('not_implemented', 'A pause that drops the memory is not offered here.');
-  if ((await ensurePaused(ctx, sandboxId)) === 'already') {
+  if ((await ensurePaused(ctx, sandboxId, memory)) === 'already') {
     throw new ServiceError('conflict', `Error pausing sandbox - sandbox '${sandboxId}' is already paused`);
   }
   return c.body(null, 204);

@@ -1,9 +1,10 @@
-import { and, eq, inArray, isNotNull, lt, ne, sql } from 'drizzle-orm';
+import { and, eq, inArray, isNotNull, isNull, lt, ne, sql } from 'drizzle-orm';
 import type { CellDb } from '../../../db/client.ts';
 import { execHistory, generatedFiles, runners, sandboxes } from '../../../db/cell.ts';
-import type { EndReason, ExecRecord } from '../../../runner/protocol/node-report.ts';
+import type { EndReason, ExecRecord, ObservedSandbox } from '../../../runner/protocol/node-report.ts';
 import type { RecordedSandbox } from '../../core/reconcile.ts';
 import { changeSandbox, type SandboxChange } from '../../core/sandboxes/change-sandbox.ts';
+import { pausedBy } from '../../core/sandboxes/paused-by.ts';
 import type { Broker } from '../../core/ports.ts';
 import type { KnownRunner } from './roster.ts';
 
@@ -24,6 +25,7 @@ const recorded = {
   expiresAtMs: sandboxes.expiresAtMs,
   startedAtMs: sandboxes.startedAtMs,
   memoryMiB: sandboxes.memoryMiB,
+  memoryKept: sandboxes.memoryKept,
   ttlMs: sandboxes.ttlMs,
   deadlineMode: sandboxes.deadlineMode,
 };
@@ -88,6 +90,18 @@ export class Records {
       kind: 'ended',
       message: endWords[reason],
     });
+  }
+
+  /** By its runner, at its timeout: holds unless a verb has begun since. */
+  async pause(row: RecordedSandbox, report: ObservedSandbox, nowMs: number): Promise<void> {
+    const unchanged = and(
+      eq(sandboxes.epoch, row.epoch),
+      eq(sandboxes.revision, row.revision),
+      eq(sandboxes.state, 'running'),
+      isNull(sandboxes.openJob),
+    );
+    const event = { kind: 'paused', message: 'Paused at its timeout.' } as const;
+    await this.#change(row, pausedBy(report, nowMs), unchanged, event);
   }
 
   /** A job whose caller is gone: what the runner reports is written, unless another job has come since. */

@@ -150,10 +150,10 @@ export class Roster {
     const live = beat.sandboxes.filter(({ sandboxId, state }) => state !== 'ended' && !this.#gone.has(sandboxId));
     const current = reservations.filter((reservation) => nowMs - reservation.atMs < RESERVATION_MS);
     const unseenMiB = current.reduce((sum, { request }) => sum + reservationMiB(request.memoryMiB), 0);
-    const seenMiB = live.reduce(
-      (sum, { sandboxId }) => sum + reservationMiB(this.#memoryMiB.get(sandboxId) ?? TYPICAL_MEMORY_MIB),
-      0,
-    );
+    // One that gave its memory back has none reserved: when it is resumed, its runner has the last word.
+    const seenMiB = live
+      .filter(({ memoryFreed }) => memoryFreed !== true)
+      .reduce((sum, { sandboxId }) => sum + reservationMiB(this.#memoryMiB.get(sandboxId) ?? TYPICAL_MEMORY_MIB), 0);
     return {
       runnerId: runner.id,
       available: isOnline(runner, nowMs) && !beat.draining,

@@ -1,6 +1,7 @@
 import { limits } from '../../../runner/protocol/limits.ts';
 import { judgeOpenJob, mayDeclareLost, type RecordedSandbox } from '../../core/reconcile.ts';
 import type { Broker } from '../../core/ports.ts';
+import { pausedBy, resumedBy } from '../../core/sandboxes/paused-by.ts';
 import type { Records } from './records.ts';
 import { isOnline, UNREACHABLE_MS, type KnownRunner, type Roster } from './roster.ts';
 
@@ -70,17 +71,12 @@ export class Sweep {
         await records.end(row, 'failed', nowMs);
         return this.#kill(row);
       case 'settle_paused':
-        return records.settle(
-          row,
-          { state: 'paused', pausedAtMs: nowMs, expiresAtMs },
-          { kind: 'paused', message: 'Paused.' },
-        );
+        return records.settle(row, pausedBy({ ...observed, expiresAtMs }, nowMs), {
+          kind: 'paused',
+          message: 'Paused.',
+        });
       case 'settle_running':
-        return records.settle(
-          row,
-          { state: 'running', pausedAtMs: null, expiresAtMs },
-          { kind: 'resumed', message: 'Resumed.' },
-        );
+        return records.settle(row, resumedBy({ expiresAtMs }), { kind: 'resumed', message: 'Resumed.' });
       case 'drop':
         return records.settle(row, {});
       case 'redeliver':
@@ -98,7 +94,10 @@ export class Sweep {
     if (runnerId === null) return;
     const { broker, after } = this.#parts;
     if (row.openJob === 'kill') return this.#kill(row);
-    if (row.openJob === 'pause') after(broker.lifecycle('sandbox.pause', runnerId, envelope(row), REDELIVERY_MS));
+    if (row.openJob === 'pause') {
+      const job = { ...envelope(row), memory: row.memoryKept ?? true };
+      after(broker.lifecycle('sandbox.pause', runnerId, job, REDELIVERY_MS));
+    }
     if (row.openJob === 'resume')
       after(broker.lifecycle('sandbox.resume', runnerId, { ...envelope(row), ttlMs: row.ttlMs }, REDELIVERY_MS));
   }
