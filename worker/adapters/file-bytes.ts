@@ -7,6 +7,7 @@ import {
 } from '../../runner/protocol/files.ts';
 import { limits } from '../../runner/protocol/limits.ts';
 import { ServiceError } from '../core/errors.ts';
+import { byobReaderOf } from '../core/formats/byte-source.ts';
 import type { SandboxRef } from '../core/ports.ts';
 import type { ReadAnswer } from '../durable/broker/file-read.ts';
 import type { Outcome } from '../durable/broker/outcome.ts';
@@ -98,18 +99,26 @@ export class FileBytes {
 
 /** Up to inlineBytes or a little more; `whole` if that was all. The body is unlocked again. */
 const readStart = async (body: Body): Promise<{ bytes: Uint8Array; whole: boolean }> => {
-  const reader = body.getReader({ mode: 'byob' });
+  const reader = readerOf(body);
   const parts: Uint8Array[] = [];
   let size = 0;
   let whole = false;
   while (!whole && size <= limits.inlineBytes) {
-    const { done, value } = await reader.read(new Uint8Array(READ_BYTES));
+    const { done, value } = await reader.read();
     whole = done;
     if (value) parts.push(value);
     size += value?.byteLength ?? 0;
   }
-  reader.releaseLock();
+  reader.release();
   return { bytes: new Uint8Array(await new Blob(parts).arrayBuffer()), whole };
+};
+
+/** A stream that a program makes has pieces of its own size, and no byte reader. */
+const readerOf = (body: Body) => {
+  const byob = byobReaderOf(body);
+  if (byob) return { read: () => byob.read(new Uint8Array(READ_BYTES)), release: () => byob.releaseLock() };
+  const reader = body.getReader();
+  return { read: () => reader.read(), release: () => reader.releaseLock() };
 };
 
 const emptyBody = (): Body => new Blob([]).stream();

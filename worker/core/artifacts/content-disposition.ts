@@ -8,5 +8,11 @@ const extValue = (name: string): string =>
   );
 
 /** The header that saves instead of showing, under any name at all: plain for old clients, and whole as RFC 8187 writes it. */
-export const attachmentNamed = (name: string): string =>
-  `attachment; filename="${name.toWellFormed().replaceAll(special, '_')}"; filename*=UTF-8''${extValue(name)}`;
+export const attachmentNamed = (name: string): string => `attachment; ${named(name)}`;
+
+/** The same for one that shows. */
+export const inlineNamed = (name: string): string =>
+  /^[!#$&+.^_`|~0-9A-Za-z-]+$/.test(name) ? `inline; filename=${name}` : `inline; ${named(name)}`;
+
+const named = (name: string): string =>
+  `filename="${name.toWellFormed().replaceAll(special, '_')}"; filename*=UTF-8''${extValue(name)}`;

@@ -17,6 +17,10 @@ export class CodecError extends Error {}
 export const inflated = (chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> =>
   through(new DecompressionStream('deflate-raw'), chunks, inflatedPieceBytes);
 
+/** The same of gzip (RFC 1952), of one member. */
+export const gunzipped = (chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> =>
+  through(new DecompressionStream('gzip'), chunks, inflatedPieceBytes);
+
 export const deflated = (chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> =>
   through(new CompressionStream('deflate-raw'), chunks, deflatedPieceBytes);
 
