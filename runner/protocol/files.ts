@@ -154,7 +154,12 @@ export const fileOperations = {
   /** All that has happened until now, and is told once. `droppedEvents`: so many more did not fit. */
   watcherEvents: {
     input: z.object({ watcherId }),
-    output: z.object({ events: z.array(watchEvent).max(limits.watcherEvents), droppedEvents: z.int().min(0) }),
+    output: z.object({
+      /** The watched directory, absolute. */
+      root: z.string().max(limits.pathBytes),
+      events: z.array(watchEvent).max(limits.watcherEvents),
+      droppedEvents: z.int().min(0),
+    }),
   },
   watcherRemove: { input: z.object({ watcherId }), output: z.object({}) },
 } as const;

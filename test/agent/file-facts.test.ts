@@ -172,7 +172,11 @@ describe('a watch', () => {
       const { events } = await session.file('watcherEvents', { watcherId });
       expect(kinds(events)).toEqual([`create p/${round}`, `chmod p/${round}`, `write p/${round}`]);
     }
-    expect(await session.file('watcherEvents', { watcherId })).toEqual({ events: [], droppedEvents: 0 });
+    expect(await session.file('watcherEvents', { watcherId })).toEqual({
+      root: '/home/user/p',
+      events: [],
+      droppedEvents: 0,
+    });
     await session.file('watcherRemove', { watcherId });
     for (const operation of ['watcherEvents', 'watcherRemove'] as const) {
       await expect(session.file(operation, { watcherId })).rejects.toMatchObject({ code: 'watcher_not_found' });

@@ -19,7 +19,8 @@ export class DirectoryWatch {
   readonly #directories = new Map<string, { descriptor: number; listener: (event: InotifyEvent) => void }>();
   /** By their cookie: our own writes on their way to their target. */
   readonly #commits = new Map<number, Staging>();
-  readonly #root: string;
+  /** Absolute. */
+  readonly root: string;
   readonly #recursive: boolean;
   readonly #includeEntries: boolean;
   readonly #user: Identity;
@@ -28,7 +29,7 @@ export class DirectoryWatch {
 
   constructor(request: FileWatch, inotify: Inotify, tell: (event: WatchEvent) => void) {
     this.#user = callerOf(request);
-    this.#root = absolutePath(request.path, this.#user.home);
+    this.root = absolutePath(request.path, this.#user.home);
     this.#recursive = request.recursive;
     this.#includeEntries = request.includeEntries === true;
     this.#inotify = inotify;
@@ -46,7 +47,7 @@ export class DirectoryWatch {
 
   /** The kernel dropped events: directories may have come that we don't watch yet. */
   overflowed(): void {
-    if (this.#recursive) asIdentity(this.#user, () => this.#descend(this.#root, false));
+    if (this.#recursive) asIdentity(this.#user, () => this.#descend(this.root, false));
   }
 
   close(): void {
@@ -55,7 +56,7 @@ export class DirectoryWatch {
   }
 
   #watchRoot(): void {
-    const root = this.#root;
+    const root = this.root;
     const stat = findFollowing(root);
     if (stat === undefined) throw new AgentFault('file_not_found', `${root}: no such file or directory`, root);
     if (!stat.isDirectory()) throw new AgentFault('not_a_directory', `${root}: it is not a directory`, root);

@@ -83,10 +83,10 @@ export class Watches {
 
   /** What was done before this was called is among them. */
   async watcherEvents({ watcherId }: FileInput<'watcherEvents'>): Promise<FileOutput<'watcherEvents'>> {
-    const { buffer } = this.#watcher(watcherId);
+    const { buffer, watch } = this.#watcher(watcherId);
     await this.#inotify.caughtUp();
     this.#watcher(watcherId).idleMinutes = 0;
-    return buffer.take();
+    return { root: watch.root, ...buffer.take() };
   }
 
   removeWatcher({ watcherId }: FileInput<'watcherRemove'>): FileOutput<'watcherRemove'> {
