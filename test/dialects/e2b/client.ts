@@ -6,6 +6,8 @@ export interface E2b {
   /** What every call of the SDK takes: the two addresses and the key, nothing else. */
   options: { apiUrl: string; sandboxUrl: string; apiKey: string };
   create(options?: SandboxOpts): Promise<Sandbox>;
+  /** One without a token: today's SDK makes none, version 1 of the API still does. */
+  createOpen(): Promise<Sandbox>;
   cleanUp(): Promise<void>;
 }
 
@@ -19,6 +21,15 @@ export const createE2b = async (limits: Record<string, unknown> = {}): Promise<E
     tenant,
     options,
     create: (own = {}) => Sandbox.create({ ...own, ...options }),
+    createOpen: async () => {
+      const response = await fetch(`${url}/sandboxes`, {
+        method: 'POST',
+        headers: { 'x-api-key': options.apiKey, 'content-type': 'application/json' },
+        body: JSON.stringify({ templateID: 'base', secure: false, timeout: 300 }),
+      });
+      const { sandboxID } = (await response.json()) as { sandboxID: string };
+      return Sandbox.connect(sandboxID, options);
+    },
     cleanUp: () => tenant.cleanUp(),
   };
 };
