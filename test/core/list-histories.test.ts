@@ -126,7 +126,7 @@ test('another tenant’s sandbox is neither listed nor written to', async () => 
   expect((await walk(cell, 'asc', 10))[0]?.[0]?.files).toEqual([]);
 });
 
-test('a sandbox’s log has its files among the rest, whatever the pages', async () => {
+test('a sandbox’s log has its files among the rest, in either order, from any moment on, whatever the pages', async () => {
   const cell = await world(1);
   const [id = ''] = cell.ids;
   const at = (atMs: number) => ({ ...cell.context, now: () => atMs });
@@ -136,11 +136,11 @@ test('a sandbox’s log has its files among the rest, whatever the pages', async
   await noteGeneratedFile(at(late), id, '/2');
   cell.addExecs(id, late, ['c']);
   cell.addExecs(id, late + 1, ['d']);
-  const told = async (limit: number): Promise<string[]> => {
+  const told = async (limit: number, order: 'asc' | 'desc', fromMs?: number): Promise<string[]> => {
     const entries: string[] = [];
     let cursor: string | undefined;
     do {
-      const page = await getLogs(cell.context, id, { cursor, limit });
+      const page = await getLogs(cell.context, id, { order, fromMs, cursor, limit });
       for (const entry of page.entries) {
         entries.push(
           entry.type === 'exec' ? entry.record.command : entry.type === 'file' ? entry.file.path : entry.event.kind,
@@ -150,8 +150,13 @@ test('a sandbox’s log has its files among the rest, whatever the pages', async
     } while (cursor !== undefined && entries.length < 100);
     return entries;
   };
+  const all = ['created', 'running', 'a', 'b', 'c', '/1', '/2', 'd'];
   for (const limit of [1, 2, 3, 100]) {
-    expect(await told(limit)).toEqual(['created', 'running', 'a', 'b', 'c', '/1', '/2', 'd']);
+    expect(await told(limit, 'asc')).toEqual(all);
+    expect(await told(limit, 'desc')).toEqual(all.toReversed());
+    expect(await told(limit, 'asc', late)).toEqual(all.slice(2));
+    expect(await told(limit, 'desc', late)).toEqual(all.slice(0, -1).toReversed());
+    expect(await told(limit, 'asc', late + 2)).toEqual([]);
   }
 });
 

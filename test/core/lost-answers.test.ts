@@ -15,7 +15,12 @@ test('a change whose answer is lost has happened exactly once, or not at all and
   database.loseNextAnswer(false);
   await expect(changeMetadata(context, sandbox.id, { a: '2' })).rejects.toThrow(/Failed query|connection lost/);
   expect(await endSandbox(context, sandbox.id, 0)).toMatchObject({ state: 'ended', metadata: { a: '1' } });
-  const { entries } = await getLogs(context, sandbox.id, { cursor: undefined, limit: 100 });
+  const { entries } = await getLogs(context, sandbox.id, {
+    order: 'asc',
+    fromMs: undefined,
+    cursor: undefined,
+    limit: 100,
+  });
   const kinds = entries.map((entry) => (entry.type === 'lifecycle' ? entry.event.kind : entry.type));
   expect(kinds).toEqual(['created', 'running', 'metadata', 'ended']);
 });

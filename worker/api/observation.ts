@@ -36,9 +36,11 @@ export const registerObservation = (app: App): void => {
   });
 
   app.openapi(getLogsRoute, async (c) => {
+    const { from, ...page } = c.req.valid('query');
     const { entries, nextCursor } = await getLogs(contextOf(c), c.req.valid('param').sandboxId, {
-      cursor: c.req.valid('query').cursor,
-      limit: c.req.valid('query').limit,
+      ...page,
+      cursor: page.cursor,
+      fromMs: from === undefined ? undefined : Date.parse(from),
     });
     return c.json({ entries: entries.map(viewEntry), nextCursor }, 200);
   });

@@ -1,5 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi';
-import { cursorQuery, errorResponses, jsonContent, nextCursor, sandboxParams, timestamp } from './common.ts';
+import { cursorQuery, errorResponses, jsonContent, listOrder, nextCursor, sandboxParams, timestamp } from './common.ts';
 
 const tags = ['Sandboxes'];
 
@@ -69,9 +69,18 @@ export const getLogsRoute = createRoute({
   operationId: 'getSandboxLogs',
   tags,
   summary: 'Lifecycle, exec history and generated files',
-  description: `In the order in which they were recorded, oldest first. Runners report execs every few seconds; the last 1,000 of a sandbox,
+  description: `In the order in which they were recorded. Runners report execs every few seconds; the last 1,000 of a sandbox,
 and of its generated files, are kept for 7 days.`,
-  request: { params: sandboxParams, query: z.object(cursorQuery) },
+  request: {
+    params: sandboxParams,
+    query: z.object({
+      ...cursorQuery,
+      order: listOrder.default('asc'),
+      from: z.iso.datetime({ offset: true }).optional().openapi({
+        description: 'Where the first page begins: entries of that moment and later ones, or earlier ones with `desc`.',
+      }),
+    }),
+  },
   responses: {
     200: {
       description: 'Entries.',

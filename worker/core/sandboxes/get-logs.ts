@@ -1,4 +1,5 @@
-import { and, asc, eq, gt, gte, or } from 'drizzle-orm';
+import { and, asc, desc, eq, gt, gte, lt, lte, or, sql } from 'drizzle-orm';
+import type { SQLiteColumn } from 'drizzle-orm/sqlite-core';
 import {
   execHistory,
   generatedFiles,
@@ -9,6 +10,7 @@ import {
 } from '../../../db/cell.ts';
 import type { ExecRecord } from '../../../runner/protocol/node-report.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
+import type { Order, PageOf } from '../keyset.ts';
 import type { Context } from '../ports.ts';
 import { getSandbox } from './get-sandbox.ts';
 
@@ -22,37 +24,79 @@ type Position = readonly [atMs: number, source: number, rowId: number, index: nu
 const lifecycleSource = 0;
 const execSource = 1;
 const fileSource = 2;
+/** Of no entry: before and after all of the same moment. */
+const beforeAll = -1;
+const afterAll = 3;
 
 interface Placed {
   position: Position;
   entry: LogEntry;
 }
 
-const start: Position = [0, lifecycleSource, 0, -1];
+/** Which part of the log: what comes after `from`, in this order. */
+interface Part {
+  from: Position;
+  order: Order;
+  count: number;
+}
 
 const compare = (a: Position, b: Position): number => a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || a[3] - b[3];
 
-/** Lifecycle events, finished execs and generated files in the order in which they were recorded, oldest first. Throws not_found. */
+/** The entries that come after `from`, in order. */
+const inOrder = (placed: readonly Placed[], { from, order, count }: Part): Placed[] => {
+  const sign = order === 'asc' ? 1 : -1;
+  return placed
+    .filter(({ position }) => sign * compare(position, from) > 0)
+    .sort((a, b) => sign * compare(a.position, b.position))
+    .slice(0, count);
+};
+
+/** Without a cursor: where the log begins, or with fromMs at that time, all of its moment among what comes. */
+const startOf = (order: Order, fromMs: number | undefined): Position =>
+  order === 'asc' ? [fromMs ?? 0, beforeAll, 0, 0] : [fromMs ?? Number.MAX_SAFE_INTEGER, afterAll, 0, 0];
+
+/**
+ * Lifecycle events, finished execs and generated files in the order in which they were recorded, oldest or newest first. `fromMs`: of the
+ * first page only. Throws not_found.
+ */
 export const getLogs = async (
   ctx: Context,
   sandboxId: string,
-  page: { cursor: string | undefined; limit: number },
+  page: PageOf & { fromMs: number | undefined },
 ): Promise<{ entries: LogEntry[]; nextCursor: string | null }> => {
   const sandbox = await getSandbox(ctx, sandboxId);
+  const { order, cursor, limit, fromMs } = page;
   const from: Position =
-    page.cursor === undefined ? start : decodeCursor(page.cursor, ['number', 'number', 'number', 'number']);
-  const wanted = page.limit + 1;
+    cursor === undefined ? startOf(order, fromMs) : decodeCursor(cursor, ['number', 'number', 'number', 'number']);
+  const part: Part = { from, order, count: limit + 1 };
   const [events, execs, files] = await Promise.all([
-    lifecycleAfter(ctx, sandbox, from, wanted),
-    execsAfter(ctx, sandbox.id, from, wanted),
-    filesAfter(ctx, sandbox.id, from, wanted),
+    lifecycleOf(ctx, sandbox, part),
+    execsOf(ctx, sandbox.id, part),
+    filesOf(ctx, sandbox.id, part),
   ]);
-  const placed = [...events, ...execs, ...files].sort((a, b) => compare(a.position, b.position));
-  const shown = placed.slice(0, page.limit);
+  const placed = inOrder([...events, ...execs, ...files], part);
+  const shown = placed.slice(0, limit);
   const last = shown.at(-1);
   return {
     entries: shown.map(({ entry }) => entry),
-    nextCursor: placed.length > page.limit && last ? encodeCursor(last.position) : null,
+    nextCursor: placed.length > limit && last ? encodeCursor(last.position) : null,
+  };
+};
+
+interface TimedTable {
+  atMs: SQLiteColumn;
+  id: SQLiteColumn;
+}
+
+/** The rows of a source that may hold what comes after `from`; a row that is partly shown among them. */
+const rowsAfter = ({ atMs, id }: TimedTable, source: number, { from, order }: Part) => {
+  const [fromAtMs, fromSource, rowId] = from;
+  const [by, beyond, orBeyond] = order === 'asc' ? [asc, gt, gte] : [desc, lt, lte];
+  const wholeMoment = order === 'asc' ? source > fromSource : source < fromSource;
+  const sameMoment = wholeMoment ? undefined : source === fromSource ? orBeyond(id, rowId) : sql`false`;
+  return {
+    where: or(beyond(atMs, fromAtMs), and(eq(atMs, fromAtMs), sameMoment)),
+    orderBy: [by(atMs), by(id)],
   };
 };
 
@@ -70,76 +114,68 @@ const beginning = (sandbox: Sandbox): SandboxEvent[] => {
   return [created, { id: -1, sandboxId, atMs: startedAtMs, kind: 'running', message: 'Running.' }];
 };
 
-const lifecycleAfter = async (ctx: Context, sandbox: Sandbox, from: Position, count: number): Promise<Placed[]> => {
-  const [atMs, source, rowId] = from;
-  const sameTime =
-    source === lifecycleSource ? and(eq(sandboxEvents.atMs, atMs), gt(sandboxEvents.id, rowId)) : undefined;
+const lifecycleOf = async (ctx: Context, sandbox: Sandbox, part: Part): Promise<Placed[]> => {
+  const { where, orderBy } = rowsAfter(sandboxEvents, lifecycleSource, part);
   const rows = await ctx.cell
     .select()
     .from(sandboxEvents)
-    .where(and(eq(sandboxEvents.sandboxId, sandbox.id), or(gt(sandboxEvents.atMs, atMs), sameTime)))
-    .orderBy(asc(sandboxEvents.atMs), asc(sandboxEvents.id))
-    .limit(count);
-  return [...beginning(sandbox), ...rows]
-    .map((event): Placed => ({
-      position: [event.atMs, lifecycleSource, event.id, 0],
-      entry: { type: 'lifecycle', event },
-    }))
-    .filter(({ position }) => compare(position, from) > 0);
+    .where(and(eq(sandboxEvents.sandboxId, sandbox.id), where))
+    .orderBy(...orderBy)
+    .limit(part.count + 1);
+  const placed = [...beginning(sandbox), ...rows].map((event): Placed => ({
+    position: [event.atMs, lifecycleSource, event.id, 0],
+    entry: { type: 'lifecycle', event },
+  }));
+  return inOrder(placed, part);
 };
 
 /** A history row holds up to 200 execs of 16 KiB: only the rows that this page needs are read whole. */
-const execsAfter = async (ctx: Context, sandboxId: string, from: Position, count: number): Promise<Placed[]> => {
-  const [atMs, source, rowId] = from;
-  const sameTime =
-    source === fileSource
-      ? undefined
-      : and(eq(execHistory.atMs, atMs), gte(execHistory.id, source === execSource ? rowId : 0));
-  const rest = and(eq(execHistory.sandboxId, sandboxId), or(gt(execHistory.atMs, atMs), sameTime));
-  const order = [asc(execHistory.atMs), asc(execHistory.id)];
+const execsOf = async (ctx: Context, sandboxId: string, part: Part): Promise<Placed[]> => {
+  const { from, order, count } = part;
+  const { where, orderBy } = rowsAfter(execHistory, execSource, part);
+  const rest = and(eq(execHistory.sandboxId, sandboxId), where);
   const heads = await ctx.cell
-    .select({ id: execHistory.id, atMs: execHistory.atMs, count: execHistory.count })
+    .select({ id: execHistory.id, count: execHistory.count })
     .from(execHistory)
     .where(rest)
-    .orderBy(...order)
+    .orderBy(...orderBy)
     .limit(count + 1);
   let rowsCount = 0;
   let covered = 0;
   for (const head of heads) {
     if (covered >= count) break;
     rowsCount += 1;
-    const partlyShown = source === execSource && head.id === rowId;
-    covered += partlyShown ? head.count - from[3] - 1 : head.count;
+    const partlyShown = from[1] === execSource && head.id === from[2];
+    const left = order === 'asc' ? head.count - from[3] - 1 : from[3];
+    covered += partlyShown ? left : head.count;
   }
   if (rowsCount === 0) return [];
   const rows = await ctx.cell
     .select()
     .from(execHistory)
     .where(rest)
-    .orderBy(...order)
+    .orderBy(...orderBy)
     .limit(rowsCount);
-  return rows
-    .flatMap((row) =>
-      row.records.map((record, index): Placed => ({
-        position: [row.atMs, execSource, row.id, index],
-        entry: { type: 'exec', record },
-      })),
-    )
-    .filter(({ position }) => compare(position, from) > 0)
-    .slice(0, count);
+  const placed = rows.flatMap((row) =>
+    row.records.map((record, index): Placed => ({
+      position: [row.atMs, execSource, row.id, index],
+      entry: { type: 'exec', record },
+    })),
+  );
+  return inOrder(placed, part);
 };
 
-const filesAfter = async (ctx: Context, sandboxId: string, from: Position, count: number): Promise<Placed[]> => {
-  const [atMs, source, rowId] = from;
-  const sameTime = and(eq(generatedFiles.atMs, atMs), gt(generatedFiles.id, source === fileSource ? rowId : 0));
+const filesOf = async (ctx: Context, sandboxId: string, part: Part): Promise<Placed[]> => {
+  const { where, orderBy } = rowsAfter(generatedFiles, fileSource, part);
   const rows = await ctx.cell
     .select()
     .from(generatedFiles)
-    .where(and(eq(generatedFiles.sandboxId, sandboxId), or(gt(generatedFiles.atMs, atMs), sameTime)))
-    .orderBy(asc(generatedFiles.atMs), asc(generatedFiles.id))
-    .limit(count);
-  return rows.map((file): Placed => ({
+    .where(and(eq(generatedFiles.sandboxId, sandboxId), where))
+    .orderBy(...orderBy)
+    .limit(part.count + 1);
+  const placed = rows.map((file): Placed => ({
     position: [file.atMs, fileSource, file.id, 0],
     entry: { type: 'file', file },
   }));
+  return inOrder(placed, part);
 };
