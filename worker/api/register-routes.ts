@@ -1,3 +1,4 @@
+import { registerActivity } from './activity.ts';
 import type { App } from './app-env.ts';
 import { registerArchive } from './archive.ts';
 import { registerArtifactContents } from './artifact-contents.ts';
@@ -48,6 +49,7 @@ export const registerRoutes = (app: App): void => {
   registerUsers(app);
   registerTemplates(app);
   registerKeys(app);
+  registerActivity(app);
   registerTenants(app);
   registerOrphans(app);
   registerHealth(app);

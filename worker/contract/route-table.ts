@@ -1,4 +1,5 @@
 import type { RouteConfig } from '@hono/zod-openapi';
+import { activityRoutes } from './activity.ts';
 import { artifactTransferRoutes } from './artifact-transfers.ts';
 import { artifactContentRoutes } from './artifact-contents.ts';
 import { artifactSearchRoutes } from './artifact-search.ts';
@@ -43,6 +44,7 @@ export const routeTable: readonly RouteConfig[] = [
   ...userRoutes,
   ...templateRoutes,
   ...keyRoutes,
+  ...Object.values(activityRoutes),
   ...tenantRoutes,
   ...orphanRoutes,
   ...Object.values(healthRoutes),
