@@ -4,10 +4,12 @@ import { allowedMethods } from './api/allowed-methods.ts';
 import { renderError } from './api/render-error.ts';
 import { routeTable } from './contract/route-table.ts';
 import { createAcontextApp } from './dialects/acontext/app.ts';
-import { renderFailure } from './dialects/acontext/envelope.ts';
+import { renderFailure as renderForAcontext } from './dialects/acontext/envelope.ts';
 import { acontextPath } from './dialects/acontext/path.ts';
 import { createE2bApp } from './dialects/e2b/app.ts';
+import { renderFailure as renderForE2b } from './dialects/e2b/error.ts';
 import { sandboxTraffic } from './dialects/e2b/sandbox-traffic.ts';
+import { rootPathOf, type Surface } from './dialects/root-paths.ts';
 import { ServiceError } from './core/errors.ts';
 import type { Services } from './core/ports.ts';
 import { adminKey, tenantKey } from './middleware/authenticate.ts';
@@ -71,10 +73,14 @@ export const createApp = (deps: AppDeps): App => {
     return renderError(new ServiceError('method_not_allowed', `This path takes ${allowed.join(', ')}.`), c);
   });
   // What fails before a request reaches its surface is told in that one's form.
-  app.onError((error, c) =>
-    c.req.path.startsWith(`${acontextPath}/`) ? renderFailure(error, c) : renderError(error, c),
-  );
+  app.onError((error, c) => renderers[rootPathOf(c.req.path)?.surface ?? 'native'](error, c));
   return app;
+};
+
+const renderers: Record<Surface, typeof renderError> = {
+  native: renderError,
+  acontext: renderForAcontext,
+  e2b: renderForE2b,
 };
 
 const boundJsonBodies = (app: App): void => {
