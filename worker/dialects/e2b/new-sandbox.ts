@@ -9,7 +9,7 @@ import { resolveTemplate } from './template-names.ts';
 import { runningTime, timeoutInput } from './timeout.ts';
 
 /** What a sandbox may use, unless its tenant may use less. */
-const size = { cpus: 2, memoryMiB: 512 };
+export const defaultSize = { cpus: 2, memoryMiB: 512 };
 /** What any sandbox needs. */
 const smallest = { cpus: 0.1, memoryMiB: 64 };
 
@@ -103,8 +103,8 @@ export const createInputOf = async (ctx: Context, body: NewSandbox, terms: Creat
     autoResume: body.autoResume?.enabled ?? false,
     metadata: body.metadata ?? {},
     env: body.envVars ?? {},
-    cpus: Math.max(smallest.cpus, Math.min(size.cpus, maxCpus)),
-    memoryMiB: Math.max(smallest.memoryMiB, Math.min(size.memoryMiB, maxMemoryMiB)),
+    cpus: Math.max(smallest.cpus, Math.min(defaultSize.cpus, maxCpus)),
+    memoryMiB: Math.max(smallest.memoryMiB, Math.min(defaultSize.memoryMiB, maxMemoryMiB)),
     idempotencyKey: undefined,
   };
 };

@@ -4,7 +4,7 @@ import type { Context } from '../../core/ports.ts';
 import type { Handled } from './route.ts';
 
 /** E2B's older clients write <id>-<clientID>; ours have no hyphen. */
-const idOf = (given: string): string => /^([^-]*)-[^-]*$/.exec(given)?.[1] ?? given;
+export const idOf = (given: string): string => /^([^-]*)-[^-]*$/.exec(given)?.[1] ?? given;
 
 /** What E2B says of any sandbox that the caller has not got: missing, another's, malformed and ended ones alike. */
 export const sandboxNotFound = (sandboxId: string): ServiceError =>

@@ -1,0 +1,81 @@
+import { z } from '@hono/zod-openapi';
+import { contextOf } from '../../api/context.ts';
+import { timestampOf } from '../../api/timestamp.ts';
+import { ServiceError } from '../../core/errors.ts';
+import type { Context } from '../../core/ports.ts';
+import { sandboxRefOf } from '../../core/sandboxes/sandbox-ref.ts';
+import { idOf, ofSandbox } from './of-sandbox.ts';
+import { readQuery } from './read-query.ts';
+import type { E2bRoute, Handled } from './route.ts';
+
+type Sample = Awaited<ReturnType<Context['broker']['metrics']>>;
+
+/** E2B counts a core as 100 %; the node's page cache is not told apart from what else a sandbox's memory holds. */
+const viewSample = (sample: Sample) => ({
+  timestamp: timestampOf(sample.atMs),
+  timestampUnix: Math.floor(sample.atMs / 1000),
+  cpuCount: Math.max(1, Math.round(sample.cpus)),
+  cpuUsedPct: sample.cpuUsedPercent * sample.cpus,
+  memUsed: sample.memoryUsedBytes,
+  memTotal: sample.memoryLimitBytes,
+  memCache: 0,
+  diskUsed: sample.diskUsedBytes,
+  diskTotal: sample.diskLimitBytes,
+});
+
+const seconds = z.coerce.number().pipe(z.int().min(0).max(253_402_300_799));
+const range = z.object({ start: seconds.optional(), end: seconds.optional() });
+
+/** None of one that is paused: nothing runs in it. */
+const samplesOf = async (ctx: Context, sandboxId: string): Promise<Sample[]> => {
+  try {
+    return [await ctx.broker.metrics(sandboxRefOf(ctx, sandboxId))];
+  } catch (error) {
+    if (error instanceof ServiceError && error.code === 'sandbox_not_running') return [];
+    throw error;
+  }
+};
+
+const get = ofSandbox(async (c, ctx, sandboxId) => {
+  const { start = 0, end = Number.POSITIVE_INFINITY } = readQuery(c, range);
+  const samples = await samplesOf(ctx, sandboxId);
+  const wanted = samples.filter(({ atMs }) => atMs >= start * 1000 && atMs < (end + 1) * 1000);
+  return c.json(wanted.map(viewSample), 200);
+});
+
+const sandboxesCount = 100;
+/** Asked at once. */
+const parallelCount = 16;
+
+const many = z.object({
+  sandbox_ids: z
+    .union([z.string(), z.array(z.string())])
+    .transform((given) => [given].flat().flatMap((text) => text.split(',')))
+    .pipe(z.array(z.string()).max(sandboxesCount, `Too many sandboxes requested, maximum is ${sandboxesCount}`)),
+});
+
+const missing = ['not_found', 'sandbox_ended'];
+
+/** The latest of each; what the caller has not got is left out. */
+const getMany = async (c: Handled) => {
+  const ctx = contextOf(c);
+  const ids = [...new Set(readQuery(c, many).sandbox_ids.map(idOf))];
+  const sandboxes: Record<string, ReturnType<typeof viewSample>> = {};
+  const latestOf = async (sandboxId: string): Promise<void> => {
+    try {
+      const latest = (await samplesOf(ctx, sandboxId)).at(-1);
+      if (latest) sandboxes[sandboxId] = viewSample(latest);
+    } catch (error) {
+      if (!(error instanceof ServiceError && missing.includes(error.code))) throw error;
+    }
+  };
+  for (let at = 0; at < ids.length; at += parallelCount) {
+    await Promise.all(ids.slice(at, at + parallelCount).map(latestOf));
+  }
+  return c.json({ sandboxes }, 200);
+};
+
+export const metricsRoutes: readonly E2bRoute[] = [
+  { method: 'GET', path: '/sandboxes/metrics', body: 'none', handler: getMany },
+  { method: 'GET', path: '/sandboxes/{sandboxID}/metrics', body: 'none', handler: get },
+];
