@@ -20,9 +20,9 @@ export interface Journal {
   sandboxes(): JournalRow[];
   save(row: JournalRow): void;
   forget(sandboxId: string): void;
-  /** The environment of all that runs in it, for an agent that begins anew. Gone with the sandbox's end. */
-  environment(sandboxId: string): Record<string, string>;
-  saveEnvironment(sandboxId: string, env: Record<string, string>): void;
+  /** For an agent that begins anew, and for who asks what it was created with. Gone with the sandbox's end. */
+  environment(sandboxId: string): Environment;
+  saveEnvironment(sandboxId: string, environment: Environment): void;
   forgetEnvironment(sandboxId: string): void;
   outcome(sandboxId: string, epoch: number, revision: number): RecordedOutcome | undefined;
   recordOutcome(sandboxId: string, epoch: number, revision: number, outcome: RecordedOutcome): void;
@@ -99,7 +99,14 @@ const MIGRATIONS = [
   `,
 ];
 
-const environment = z.record(z.string(), z.string());
+/** Of all that runs in a sandbox: its image's variables, which those that it was created with outrank. */
+const environment = z.object({
+  image: z.record(z.string(), z.string()),
+  own: z.record(z.string(), z.string()),
+});
+export type Environment = z.infer<typeof environment>;
+
+export const variablesOf = ({ image, own }: Environment): Record<string, string> => ({ ...image, ...own });
 
 /** Readable by its owner alone, as tenants' environments are in it. */
 export function openJournal(path: string): Journal {
@@ -187,15 +194,15 @@ class SqliteJournal implements Journal {
     this.#database.prepare('DELETE FROM process WHERE sandbox_id = ? AND process_id = ?').run(sandboxId, processId);
   }
 
-  environment(sandboxId: string): Record<string, string> {
+  environment(sandboxId: string): Environment {
     const found = this.#database.prepare('SELECT body FROM environment WHERE sandbox_id = ?').get(sandboxId);
-    return found ? environment.parse(JSON.parse(String(found['body']))) : {};
+    return found ? environment.parse(JSON.parse(String(found['body']))) : { image: {}, own: {} };
   }
 
-  saveEnvironment(sandboxId: string, env: Record<string, string>): void {
+  saveEnvironment(sandboxId: string, variables: Environment): void {
     this.#database
       .prepare('INSERT OR REPLACE INTO environment (sandbox_id, body) VALUES (?, ?)')
-      .run(sandboxId, JSON.stringify(env));
+      .run(sandboxId, JSON.stringify(variables));
   }
 
   forgetEnvironment(sandboxId: string): void {

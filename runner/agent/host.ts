@@ -21,7 +21,7 @@ import type { Accepted, AgentLog } from './listener.ts';
 import { AgentListener } from './listener.ts';
 import { PendingRequests } from './pending.ts';
 import { HostReaders } from './readers.ts';
-import { nothingShape, processListShape, startedShape } from './replies.ts';
+import { attachedShape, nothingShape, processListShape, startedShape } from './replies.ts';
 import type { AgentSession, ProcessSink, ReaderHandle } from './session.ts';
 import { readOver, writeOver } from './transfers.ts';
 import { HostWatches } from './watches.ts';
@@ -100,21 +100,22 @@ class HostSession implements AgentSession {
     }
   }
 
-  async attach(processId: string, attach: Attachment, sink: ProcessSink): Promise<ReaderHandle> {
+  async attach(processId: string, attach: Attachment, sink: ProcessSink): Promise<ReaderHandle & { offset: number }> {
     const connection = await this.#connect(reconnectMs);
     const reader = this.#readers.add(processId, attach, sink);
     try {
       const wire = { id: reader.id, attach };
-      await connection.request({ op: 'attach', processId, reader: wire }, nothingShape, requestMs);
-      return reader.handle;
+      const { offset } = await connection.request({ op: 'attach', processId, reader: wire }, attachedShape, requestMs);
+      this.#readers.begun(reader.id, offset);
+      return { ...reader.handle, offset };
     } catch (error) {
       reader.handle.detach();
       throw error;
     }
   }
 
-  async list(): Promise<ProcessInfo[]> {
-    return await this.#request({ op: 'list' }, processListShape, requestMs, true);
+  async list(details = false): Promise<ProcessInfo[]> {
+    return await this.#request({ op: 'list', details }, processListShape, requestMs, true);
   }
 
   async writeStdin(processId: string, bytes: Uint8Array): Promise<void> {
@@ -235,7 +236,8 @@ class HostSession implements AgentSession {
   #resume(connection: ControlConnection): void {
     for (const { id, processId, attach } of this.#readers.live()) {
       connection
-        .request({ op: 'attach', processId, reader: { id, attach } }, nothingShape, requestMs)
+        .request({ op: 'attach', processId, reader: { id, attach } }, attachedShape, requestMs)
+        .then(({ offset }) => this.#readers.begun(id, offset))
         .catch((error: unknown) => {
           if (connection === this.#connection) this.#readers.lost(id);
           this.#log('a reader could not be attached again', { processId, error: String(error) });

@@ -8,8 +8,8 @@ interface HostReader {
   processId: string;
   attach: Attachment;
   sink: ProcessSink;
-  /** Offset of the next byte, and what may still be sent. */
-  next: number;
+  /** Offset of the next byte ('end' until the agent has said where that is), and what may still be sent. */
+  next: number | 'end';
   credit: number;
 }
 
@@ -43,8 +43,10 @@ export class HostReaders {
     return { id, handle };
   }
 
-  remove(id: number): void {
-    this.#readers.delete(id);
+  /** The agent's answer to an attachment: where its output begins. */
+  begun(id: number, offset: number): void {
+    const reader = this.#readers.get(id);
+    if (reader?.next === 'end') reader.next = offset;
   }
 
   /** To attach again on a new connection of the same agent. */
@@ -62,7 +64,7 @@ export class HostReaders {
     const reader = this.#find(output.reader);
     if (reader === undefined) return;
     if (output.bytes.length > reader.credit) throw new AgentViolation('output beyond the credit');
-    if (output.offset < reader.next) throw new AgentViolation('output that was sent before');
+    if (reader.next !== 'end' && output.offset < reader.next) throw new AgentViolation('output that was sent before');
     reader.credit -= output.bytes.length;
     reader.next = output.offset + output.bytes.length;
     reader.sink.data(output.fd, output.offset, output.bytes);
@@ -71,7 +73,7 @@ export class HostReaders {
   lagged(event: Extract<AgentEvent, { event: 'lagged' }>): void {
     const reader = this.#find(event.reader);
     if (reader === undefined) return;
-    reader.next += event.droppedBytes;
+    if (reader.next !== 'end') reader.next += event.droppedBytes;
     if (event.detached) this.#readers.delete(event.reader);
     reader.sink.lagged(event.droppedBytes, event.detached);
   }

@@ -35,6 +35,7 @@ export const eventShape = z.discriminatedUnion('event', [
 ]);
 
 export const startedShape = z.object({ pid: z.int().min(1) });
+export const attachedShape = z.object({ offset: z.int().min(0) });
 export const nothingShape = z.null();
 /** Live ones and the ended that are still kept. */
 export const processListShape = z.array(processInfo).max(limits.processesPerSandbox + 1024);

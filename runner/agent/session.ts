@@ -27,8 +27,9 @@ export interface AgentSession {
     spec: ProcessSpec,
     reader: { attach: Attachment; sink: ProcessSink } | null,
   ): Promise<{ pid: number; reader: ReaderHandle | null }>;
-  attach(processId: string, attach: Attachment, sink: ProcessSink): Promise<ReaderHandle>;
-  list(): Promise<ProcessInfo[]>;
+  attach(processId: string, attach: Attachment, sink: ProcessSink): Promise<ReaderHandle & { offset: number }>;
+  /** `details`: only those that run, with what they were started with. */
+  list(details?: boolean): Promise<ProcessInfo[]>;
   /** Resolves when the agent has taken the bytes (written or buffered within its bound). */
   writeStdin(processId: string, bytes: Uint8Array): Promise<void>;
   closeStdin(processId: string): Promise<void>;
@@ -58,6 +59,7 @@ export interface ProcessSink {
   lost(): void;
 }
 
+/** What `attach` gives says at which offset it begins. */
 export interface ReaderHandle {
   grant(bytes: number): void;
   detach(): void;

@@ -4,7 +4,8 @@ import { RunnerError } from '../protocol/errors.ts';
 import type { LiveSandbox } from '../sandboxes/sandbox.ts';
 import { within } from '../clock.ts';
 import { AGENT_ANSWER_MS } from '../sandboxes/running-process.ts';
-import { faultOf, type HandlerContext } from './handler.ts';
+import { findRunning, runningIn } from './find-process.ts';
+import { endedOr, faultOf, type HandlerContext } from './handler.ts';
 import { agentSilent } from './process-start.ts';
 
 type Control = Extract<InHeader, { t: 'control' }>;
@@ -45,7 +46,11 @@ export class Controls {
     }
     const sandbox = this.#context.sandboxes.getLive(target.sandboxId, target.epoch);
     this.#context.sandboxes.touch(sandbox);
-    await within(apply(sandbox, control, bytes), AGENT_ANSWER_MS, agentSilent);
+    try {
+      await within(apply(sandbox, control, bytes), AGENT_ANSWER_MS, agentSilent);
+    } catch (error) {
+      throw endedOr(sandbox, error);
+    }
   }
 
   #repeated(channel: string): boolean {
@@ -59,10 +64,20 @@ export class Controls {
   }
 }
 
+/** Handed over before this returns, unless the runner does not know the process and its agent has to be asked. */
 function apply(sandbox: LiveSandbox, control: Control, bytes: Uint8Array | undefined): Promise<void> {
-  const { session } = sandbox.home;
-  const { processId } = control.target;
-  const { command } = control;
+  const { process } = control.target;
+  const processId = 'processId' in process ? process.processId : runningIn(sandbox, process)?.processId;
+  if (processId !== undefined) return tell(sandbox, processId, control.command, bytes);
+  return findRunning(sandbox, process).then((found) => tell(sandbox, found.processId, control.command, bytes));
+}
+
+function tell(
+  { home: { session } }: LiveSandbox,
+  processId: string,
+  command: Control['command'],
+  bytes: Uint8Array | undefined,
+): Promise<void> {
   switch (command.op) {
     case 'stdin':
       return session.writeStdin(processId, bytes ?? new Uint8Array());

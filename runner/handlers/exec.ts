@@ -5,9 +5,10 @@ import { readFile } from './file-read.ts';
 import { watchFiles } from './file-watch.ts';
 import { writeFile } from './file-write.ts';
 import type { Conversation } from '../channels/conversations.ts';
-import { faultOf, type ExecHandler, type HandlerContext, type NodeHandler } from './handler.ts';
+import { endedOr, faultOf, type ExecHandler, type HandlerContext, type NodeHandler } from './handler.ts';
 import { attachProcess, listProcesses } from './process-attach.ts';
 import { startProcess } from './process-start.ts';
+import { answerPing, readEnvironment } from './sandbox-facts.ts';
 import { reportHistory } from './sandbox-history.ts';
 import { readMetrics } from './sandbox-metrics.ts';
 
@@ -33,13 +34,16 @@ const inSandbox =
     const sandbox = context.sandboxes.getLive(job.sandboxId, job.epoch);
     accept(conversation);
     if (activity !== 'passive') context.sandboxes.touch(sandbox);
-    if (activity !== 'lasting') return handler(context, job, sandbox, conversation);
-    sandbox.openCalls++;
+    if (activity === 'lasting') sandbox.openCalls++;
     try {
       await handler(context, job, sandbox, conversation);
+    } catch (error) {
+      throw endedOr(sandbox, error);
     } finally {
-      sandbox.openCalls--;
-      context.sandboxes.touch(sandbox);
+      if (activity === 'lasting') {
+        sandbox.openCalls--;
+        context.sandboxes.touch(sandbox);
+      }
     }
   };
 
@@ -63,6 +67,8 @@ const handlers: { [N in ExecJobName]: JobHandler<N> } = {
   'file.read': inSandbox(readFile, 'lasting'),
   'file.write': inSandbox(writeFile, 'lasting'),
   'file.watch': inSandbox(watchFiles, 'active'),
+  'sandbox.ping': inSandbox(answerPing, 'passive'),
+  'sandbox.environment': inSandbox(readEnvironment, 'passive'),
   'sandbox.metrics': inSandbox(readMetrics, 'passive'),
   'sandbox.history': onNode(reportHistory),
 };

@@ -7,7 +7,7 @@ import type { ExecJobName, JobData, LifecycleJobName, NodeJobName, SandboxOutcom
 import type { Capacity } from '../sandboxes/capacity.ts';
 import type { Containers } from '../sandboxes/containers.ts';
 import type { History } from '../sandboxes/history.ts';
-import type { LiveSandbox } from '../sandboxes/sandbox.ts';
+import type { LiveSandbox, Sandbox } from '../sandboxes/sandbox.ts';
 import type { SandboxTable } from '../sandboxes/table.ts';
 import type { Transfers } from '../transfers.ts';
 
@@ -57,6 +57,14 @@ export type LifecycleHandler<N extends LifecycleJobName> = (
   job: LifecycleWork<N>,
   signal: AbortSignal,
 ) => Promise<SandboxOutcome>;
+
+/** What could not be done because the sandbox went away meanwhile is told as that. */
+export const endedOr = (sandbox: Sandbox, error: unknown): unknown => {
+  const ended = sandbox.state === 'ending' || sandbox.state === 'ended';
+  if (!ended || !(error instanceof RunnerError) || !cutBy.includes(error.code)) return error;
+  return new RunnerError('sandbox_ended', 'The sandbox has ended.');
+};
+const cutBy: readonly RunnerFault['code'][] = ['agent_unavailable', 'transfer_failed'];
 
 /** What the edge is told of a failure: a RunnerError says what it is; anything else is ours, logged and kept to ourselves. */
 export function faultOf(error: unknown, log: Logger, fields: { requestId: string; job: string }): RunnerFault {

@@ -16,14 +16,18 @@ interface AdoptionContext {
 export function adoptProcesses(context: AdoptionContext, sandbox: Sandbox & { home: Home }): void {
   const { journal } = context;
   for (const { processId, deadlineMonotonicMs } of journal.processes(sandbox.id)) {
-    const running = new RunningProcess(processId, Math.max(0, deadlineMonotonicMs - monotonicMs()), {
-      ...surroundingsOf(context, sandbox),
-      onExit: () => {
-        sandbox.processes.delete(processId);
-        journal.forgetProcess(sandbox.id, processId);
+    const timeoutMs = Math.max(0, deadlineMonotonicMs - monotonicMs());
+    const running = new RunningProcess(
+      { processId, timeoutMs },
+      {
+        ...surroundingsOf(context, sandbox),
+        onExit: () => {
+          sandbox.processes.delete(processId);
+          journal.forgetProcess(sandbox.id, processId);
+        },
+        onLeave: () => undefined,
       },
-      onLeave: () => undefined,
-    });
+    );
     sandbox.processes.set(processId, running);
     running.rejoin();
   }

@@ -47,7 +47,7 @@ function enterProcess(context: HandlerContext, sandbox: LiveSandbox, spec: Proce
   const { timeoutMs } = spec;
   const kept =
     timeoutMs === undefined ? undefined : new KeptDeadline(context.journal, sandbox.id, spec.processId, timeoutMs);
-  const running = new RunningProcess(spec.processId, timeoutMs, {
+  const running = new RunningProcess(spec, {
     ...surroundingsOf(context, sandbox),
     onExit: (exit) => {
       sandbox.processes.delete(spec.processId);

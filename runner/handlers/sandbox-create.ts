@@ -1,4 +1,5 @@
 import { monotonicMs } from '../clock.ts';
+import { variablesOf } from '../journal.ts';
 import { DEFAULT_CWD } from '../sandboxes/containers.ts';
 import { beginDeadline } from '../sandboxes/deadline.ts';
 import { isLive, type Home, type Sandbox } from '../sandboxes/sandbox.ts';
@@ -26,9 +27,9 @@ const create: LifecycleHandler<'sandbox.create'> = async (context, job, signal) 
     home = homeOf(obtained.container);
     signal.throwIfAborted();
     sandboxes.settle(sandbox, home);
-    const env = { ...obtained.container.imageEnv, ...job.spec.env };
-    context.journal.saveEnvironment(sandbox.id, env);
-    await home.session.configure({ env, cwd: DEFAULT_CWD });
+    const environment = { image: obtained.container.imageEnv, own: job.spec.env };
+    context.journal.saveEnvironment(sandbox.id, environment);
+    await home.session.configure({ env: variablesOf(environment), cwd: DEFAULT_CWD });
     signal.throwIfAborted();
     sandbox.state = 'running';
     sandboxes.setDeadline(sandbox, beginDeadline(job.spec, monotonicMs()));

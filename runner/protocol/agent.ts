@@ -56,7 +56,8 @@ export type AgentRequest = { id: number } & (
   | { op: 'configure'; env: Record<string, string>; cwd: string }
   | { op: 'start'; spec: ProcessSpec; reader: { id: number; attach: Attachment } | null }
   | { op: 'attach'; processId: string; reader: { id: number; attach: Attachment } }
-  | { op: 'list' }
+  /** `details`: only those that run, with what they were started with. */
+  | { op: 'list'; details: boolean }
   | { op: 'close_stdin'; processId: string }
   | { op: 'resize'; processId: string; cols: number; rows: number }
   | { op: 'signal'; processId: string; signal: SignalName }

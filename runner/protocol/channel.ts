@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { channelId, requestId, sandboxId } from './ids.ts';
-import { processExit, processSpec, ptySize, signalName } from './process.ts';
+import { processExit, processSelector, processSpec, ptySize, signalName } from './process.ts';
 import { runnerFault } from './errors.ts';
 import { watchEvent } from './files.ts';
 import { replyTo } from './jobs.ts';
@@ -17,7 +17,14 @@ const sequenced = { c: channelId, q: z.int().min(0) };
 export const outHeader = z.discriminatedUnion('t', [
   /** The handler has fenced the job and begun. From here on the loss of the runner means «may have run». */
   z.object({ ...sequenced, t: z.literal('accepted') }),
-  z.object({ ...sequenced, t: z.literal('started'), processId: processSpec.shape.processId, pid: z.int().min(1) }),
+  /** `o`: offset of the first byte that this reader is given; said to one that asked for it from the end on. */
+  z.object({
+    ...sequenced,
+    t: z.literal('started'),
+    processId: processSpec.shape.processId,
+    pid: z.int().min(1),
+    o: z.int().min(0).optional(),
+  }),
   /** `d` holds output of fd 1, 2, or 0 for a PTY or file bytes. `o`: offset of its first byte (process.ts, attachment). */
   z.object({
     ...sequenced,
@@ -41,7 +48,8 @@ export const finalKinds: readonly OutHeader['t'][] = ['exit', 'end', 'error'];
 /** The body of an event before the publisher has numbered it. */
 export type OutEvent = OutHeader extends infer H ? (H extends OutHeader ? Omit<H, 'c' | 'q'> : never) : never;
 
-const target = z.object({ sandboxId, epoch: z.int().min(1), processId: processSpec.shape.processId });
+/** By pid or tag only a process that runs is meant. */
+const target = z.object({ sandboxId, epoch: z.int().min(1), process: processSelector });
 const controlBase = {
   c: channelId,
   t: z.literal('control'),

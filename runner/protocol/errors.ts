@@ -5,6 +5,7 @@ import { limits } from './limits.ts';
 export const runnerErrorCodes = [
   'invalid_argument',
   'sandbox_not_found', // not on this runner, or with another epoch: the route is stale
+  'sandbox_ended', // while this was under way
   'sandbox_not_running', // paused, being made
   'stale_revision',
   'process_not_found',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { channelId, requestId, sandboxId, tenantId } from './ids.ts';
-import { attachment, processInfo, processSpec } from './process.ts';
+import { attachment, processInfo, processSelector, processSpec } from './process.ts';
 import { fileCall, fileRead, fileWatch, fileWrite } from './files.ts';
 
 /** Where the answers go: one channel of one Broker shard's stream. The channel id is random and known to this runner only. */
@@ -87,12 +87,18 @@ export const jobCatalog = {
     data: execEnvelope.extend({ spec: processSpec, attach: attachment.nullable() }),
     result: null,
   },
+  /** One that runs, or else, of those that ended within endedProcessTtlMs, the one that ended last. */
   'process.attach': {
     queue: 'exec',
-    data: execEnvelope.extend({ processId: processSpec.shape.processId, attach: attachment }),
+    data: execEnvelope.extend({ process: processSelector, attach: attachment }),
     result: null,
   },
-  'process.list': { queue: 'exec', data: execEnvelope, result: z.object({ processes: z.array(processInfo) }) },
+  /** `details`: only those that run, with what they were started with. */
+  'process.list': {
+    queue: 'exec',
+    data: execEnvelope.extend({ details: z.boolean() }),
+    result: z.object({ processes: z.array(processInfo) }),
+  },
   'file.call': { queue: 'exec', data: execEnvelope.extend({ call: fileCall }), result: z.unknown() },
   /** Answers `readHead` as result; then bytes as `data` events and `end` (no transfer, ≤ inlineBytes) or through the transfer. */
   'file.read': {
@@ -115,6 +121,10 @@ export const jobCatalog = {
     data: execEnvelope.extend({ watch: fileWatch, creditBytes: z.int().min(0) }),
     result: null,
   },
+  /** Whether it lives, by the runner's own word: nothing is asked of the engine or the agent. */
+  'sandbox.ping': { queue: 'exec', data: execEnvelope, result: z.object({}) },
+  /** The variables that it was created with: the runner's journal has them, and nobody else any more. */
+  'sandbox.environment': { queue: 'exec', data: execEnvelope, result: z.object({ env: sandboxSpec.shape.env }) },
   'sandbox.metrics': { queue: 'exec', data: execEnvelope, result: sandboxMetrics },
   /** To the node: the sandbox may have ended there. What has run in it is on record before the answer, as far as that can be soon. */
   'sandbox.history': { queue: 'exec', data: execEnvelope, result: z.object({}) },

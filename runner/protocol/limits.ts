@@ -26,6 +26,9 @@ export const limits = {
   /** Silence after which an exited process's output counts as complete although a descendant holds the pipe. */
   exitQuietMs: 100,
   processesPerSandbox: 256,
+  /** Of a listed process: how much of its argv and of its environment is shown, in characters. */
+  listedArgvChars: 2048,
+  listedEnvChars: 1024,
   /** Default and maximum of what one exec returns per output stream. */
   execOutputDefaultBytes: 1024 * 1024,
   execOutputMaxBytes: 16 * 1024 * 1024,

@@ -3,6 +3,9 @@ import { endReasons } from './end-reasons.ts';
 import { limits } from './limits.ts';
 import { processId } from './ids.ts';
 
+/** Linux's own bound is lower. */
+const pidMax = 0xffffffff;
+
 export const ptySize = z.object({ cols: z.int().min(1).max(1000), rows: z.int().min(1).max(1000) });
 
 export const command = z.discriminatedUnion('kind', [
@@ -16,9 +19,12 @@ export type Command = z.infer<typeof command>;
 export const processSpec = z.object({
   processId,
   command,
-  /** Absolute, or relative to the user's home. Absent: the sandbox's default. */
+  /** Absolute, or relative to the user's home, which ~ and ~/… name too. Absent: the sandbox's default. */
   cwd: z.string().min(1).max(limits.pathBytes).optional(),
+  /** Outranks the sandbox's own environment. */
   env: z.record(z.string(), z.string()),
+  /** Outranked by the sandbox's own environment, and by what is derived of the user. */
+  envDefaults: z.record(z.string(), z.string()).optional(),
   user: z.string().min(1).max(64),
   /** 'null' is /dev/null; 'pipe' stays open until closed or until `stdinBase64` is written and `stdinEnds`. */
   stdin: z.enum(['null', 'pipe']),
@@ -42,12 +48,21 @@ export const processSpec = z.object({
 });
 export type ProcessSpec = z.infer<typeof processSpec>;
 
+/** Which process is meant: by the edge's id for it, or as the sandbox's callers name it. Of several of one tag: the youngest. */
+export const processSelector = z.union([
+  z.strictObject({ processId }),
+  z.strictObject({ pid: z.int().min(1).max(pidMax) }),
+  z.strictObject({ tag: z.string().max(256) }),
+]);
+export type ProcessSelector = z.infer<typeof processSelector>;
+
 /**
  * How a reader wants a process's output. Offsets count all output bytes of the process (stdout, stderr and pty together, in
- * the order in which the agent read them); the ring replays from `fromOffset`, or from its oldest byte with a `lagged` event.
+ * the order in which the agent read them); the ring replays from `fromOffset`, or from its oldest byte with a `lagged` event. `end`: only
+ * what comes from now on.
  */
 export const attachment = z.object({
-  fromOffset: z.int().min(0),
+  fromOffset: z.union([z.int().min(0), z.literal('end')]),
   /** Bytes that may be sent before the reader grants more. */
   creditBytes: z.int().min(0),
   /** A foreground reader holds the process back (until creditStallMs); any other is overrun instead. */
@@ -65,7 +80,7 @@ export const processExit = z.object({
   /** 'SIGKILL' … when a signal ended it. */
   signal: z.string().max(16).nullable(),
   reason: z.enum(exitReasons),
-  /** Beside `sandbox_ended`: why the sandbox did, by the runner's word; absent where that is not known yet. */
+  /** Where the sandbox has ended, and it with it: why, by the runner's word; absent where that is not known yet. */
   sandboxEndReason: z.enum(endReasons).optional(),
   durationMs: z.number().min(0),
   /** Bytes counted but dropped because of outputLimitBytes. */
@@ -85,6 +100,13 @@ export const processInfo = z.object({
   startedAtMs: z.number(),
   outputBytes: z.int().min(0),
   exit: processExit.nullable(),
+  /** Where it was asked for: what it was started with, cut to listedArgvChars and listedEnvChars. */
+  started: z
+    .object({
+      argv: z.array(z.string().max(limits.listedArgvChars)).max(limits.argvCount),
+      env: z.record(z.string(), z.string().max(limits.listedEnvChars)),
+    })
+    .optional(),
 });
 export type ProcessInfo = z.infer<typeof processInfo>;
 

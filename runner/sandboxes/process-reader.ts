@@ -1,4 +1,4 @@
-import type { ProcessExit } from '../protocol/process.ts';
+import type { Attachment, ProcessExit } from '../protocol/process.ts';
 import type { ProcessSink, ReaderHandle } from '../agent/session.ts';
 import type { Conversation } from '../channels/conversations.ts';
 
@@ -22,11 +22,11 @@ export class ProcessReader implements ProcessSink {
   #early: (() => void)[] | undefined = [];
   #outputEnd: number;
 
-  constructor(conversation: Conversation, attach: { foreground: boolean; fromOffset: number }, owner: ReaderOwner) {
+  constructor(conversation: Conversation, attach: Pick<Attachment, 'foreground' | 'fromOffset'>, owner: ReaderOwner) {
     this.conversation = conversation;
     this.foreground = attach.foreground;
     this.#owner = owner;
-    this.#outputEnd = attach.fromOffset;
+    this.#outputEnd = attach.fromOffset === 'end' ? 0 : attach.fromOffset;
     conversation.resumable = true;
     conversation.signal.addEventListener('abort', () => this.#leave(), { once: true });
   }
@@ -36,10 +36,12 @@ export class ProcessReader implements ProcessSink {
     return this.#outputEnd;
   }
 
-  begin(processId: string, pid: number, handle: ReaderHandle | null): void {
+  /** `offset`: where its output begins, for one that could not know. */
+  begin(processId: string, pid: number, handle: ReaderHandle | null, offset?: number): void {
     if (!this.conversation.open) return handle?.detach();
     this.#handle = handle ?? undefined;
-    this.conversation.send({ t: 'started', processId, pid });
+    this.#outputEnd = Math.max(this.#outputEnd, offset ?? 0);
+    this.conversation.send({ t: 'started', processId, pid, ...(offset === undefined ? {} : { o: offset }) });
     this.conversation.onCredit((bytes) => this.#handle?.grant(bytes));
     const early = this.#early ?? [];
     this.#early = undefined;

@@ -1,6 +1,6 @@
 import { monotonicMs } from '../clock.ts';
 import type { ContainerEngine } from '../engine/port.ts';
-import type { Journal } from '../journal.ts';
+import { variablesOf, type Journal } from '../journal.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import type { Capacity } from './capacity.ts';
 import { DEFAULT_CWD, type Containers } from './containers.ts';
@@ -65,7 +65,7 @@ export async function wake(parts: RestParts, sandbox: Sandbox, home: Home, signa
   capacity.checkMemory();
   await containers.restart(home, signal);
   try {
-    await home.session.configure({ env: journal.environment(sandbox.id), cwd: DEFAULT_CWD });
+    await home.session.configure({ env: variablesOf(journal.environment(sandbox.id)), cwd: DEFAULT_CWD });
   } catch (error) {
     await engine.stop(home.containerId).catch(engineFailed);
     throw error;

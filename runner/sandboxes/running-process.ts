@@ -32,6 +32,7 @@ export interface ProcessSurroundings {
  */
 export class RunningProcess implements ReaderOwner {
   readonly processId: string;
+  readonly tag: string | undefined;
   readonly #around: ProcessSurroundings;
   readonly #startedAtMs = monotonicMs();
   readonly #readers = new Set<ProcessReader>();
@@ -40,8 +41,12 @@ export class RunningProcess implements ReaderOwner {
   #lostTimer: NodeJS.Timeout | undefined;
   #over = false;
 
-  constructor(processId: string, timeoutMs: number | undefined, around: ProcessSurroundings) {
+  constructor(
+    { processId, tag, timeoutMs }: { processId: string; tag?: string | undefined; timeoutMs?: number | undefined },
+    around: ProcessSurroundings,
+  ) {
     this.processId = processId;
+    this.tag = tag;
     this.#around = around;
     if (timeoutMs === undefined) return;
     this.#deadlineTimer = setTimeout(() => this.#passDeadline(), timeoutMs + limits.deadlineGraceMs);
@@ -162,7 +167,8 @@ export class RunningProcess implements ReaderOwner {
 
   #finish(told: ProcessExit, outputBytes: number): void {
     if (this.#over) return;
-    const sandboxEndReason = told.reason === 'sandbox_ended' ? this.#around.endReason() : undefined;
+    const mayHaveEndedIt = told.reason === 'sandbox_ended' || told.reason === 'oom';
+    const sandboxEndReason = mayHaveEndedIt ? this.#around.endReason() : undefined;
     const exit = sandboxEndReason === undefined ? told : { ...told, sandboxEndReason };
     const readers = [...this.#readers];
     this.#close(exit);

@@ -201,7 +201,7 @@ describe('redial', () => {
     const { promise, resolve } = Promise.withResolvers<Socket>();
     void impostor((request, next) => {
       asked.push(request);
-      reply(next, { id: request.id, value: null });
+      reply(next, { id: request.id, value: { offset: 600 } });
       resolve(next);
     });
     const next = await promise;

@@ -234,7 +234,7 @@ describe('streams', () => {
 test('control reaches the process in order and is answered', async () => {
   runner.onControl = (_header, say) => void say({ t: 'result', value: {} });
   for (const line of ['a', 'b', 'c']) {
-    await plane.call('broker', 'control', ref, hex(16), { op: 'signal', signal: 'SIGTERM' });
+    await plane.call('broker', 'control', ref, { processId: hex(16) }, { op: 'signal', signal: 'SIGTERM' });
     expect(line).toBeTruthy();
   }
   expect(runner.told('control')).toHaveLength(3);

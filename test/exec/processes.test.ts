@@ -120,6 +120,65 @@ describe('its output', () => {
   });
 });
 
+describe('by pid or tag', () => {
+  test('a process is read, written to, signalled and waited for as by its id', async () => {
+    const { processId, pid } = await sandbox.start('read line; echo "got $line"; exec sleep 4713', { tag: 'one/two' });
+    for (const name of [`pid:${pid}`, `tag:${encodeURIComponent('one/two')}`]) {
+      expect(await sandbox.json<Process>(`/processes/${name}`)).toMatchObject({ processId, running: true });
+      expect(await sandbox.wait(name, 20)).toMatchObject({ processId, running: true });
+    }
+    await sandbox.json(`/processes/pid:${pid}/stdin`, { method: 'POST', body: 'it\n' });
+    await waitFor(
+      'its answer',
+      async () => (await sandbox.json<Process>(`/processes/tag:one%2Ftwo`)).outputBytes > 0,
+      5_000,
+    );
+    const signal = { method: 'POST', json: { signal: 'SIGKILL' } };
+    await sandbox.json(`/processes/tag:one%2Ftwo/signal`, { ...signal, status: 204 });
+    const events = await allEvents(await sandbox.events(`pid:${pid}`));
+    expect(events[0]).toMatchObject({ event: 'started', data: { processId } });
+    expect(textOf(events, 'stdout')).toBe('got it\n');
+    expect(events.at(-1)).toMatchObject({ event: 'exit', data: { signal: 'SIGKILL' } });
+
+    const late = await sandbox.call(`/processes/pid:${pid}/signal`, signal);
+    expect(await errorOf(late)).toMatchObject({ status: 404, code: 'process_not_found' });
+  });
+
+  test('of several with one tag the youngest that runs is meant, or else the last that ended', async () => {
+    const first = await sandbox.start('sleep 4714', { tag: 'same' });
+    const second = await sandbox.start('sleep 4714', { tag: 'same' });
+    const kill = () =>
+      sandbox.json('/processes/tag:same/signal', { method: 'POST', json: { signal: 'SIGKILL' }, status: 204 });
+    await kill();
+    expect(await sandbox.wait(second.processId)).toMatchObject({ running: false });
+    expect(await sandbox.wait('tag:same', 20)).toMatchObject({ processId: first.processId, running: true });
+    await kill();
+    expect(await sandbox.wait('tag:same')).toMatchObject({ processId: first.processId, running: false });
+  });
+
+  test('from the end on a reader gets only what comes after it', async () => {
+    const { processId } = await sandbox.start('echo before; read line; echo "after $line"');
+    await waitFor(
+      'what was said before',
+      async () => (await sandbox.json<Process>(`/processes/${processId}`)).outputBytes > 0,
+      5_000,
+    );
+    const reader = await sandbox.events(processId, '?fromOffset=end');
+    await sandbox.json(`/processes/${processId}/stdin`, { method: 'POST', body: 'it\n' });
+    const events = await allEvents(reader);
+    expect(textOf(events, 'stdout')).toBe('after it\n');
+    expect(events.at(-1)).toMatchObject({ event: 'exit', id: 'before\nafter it\n'.length });
+  });
+});
+
+test('the sandbox still knows the variables that it was created with, and only those', async () => {
+  const env = { A: 'b', EMPTY: '', LONG: 'ü'.repeat(1000) };
+  const other = await TestSandbox.create({ env });
+  expect(await other.json('/environment')).toEqual({ env });
+  expect(await sandbox.json('/environment')).toEqual({ env: {} });
+  await other.cleanUp();
+});
+
 describe('standard input', () => {
   test('10,000 lines written one request after another arrive in order', async () => {
     const { processId } = await sandbox.start('cat > /tmp/lines');
@@ -209,6 +268,8 @@ describe('refusals', () => {
 
   const malformed: [string, string, RequestInit & { json?: unknown }][] = [
     ['a process id that is none', '/processes/123/wait', {}],
+    ['a pid that is none', '/processes/pid:0/wait', {}],
+    ['a pid beyond any', '/processes/pid:9999999999/wait', {}],
     ['an unknown signal', `/processes/${missing}/signal`, { method: 'POST', json: { signal: 'SIGSEGV9' } }],
     ['a terminal without width', '/processes', { method: 'POST', json: { command: 'sh', pty: { cols: 0, rows: 24 } } }],
     ['a wait over five minutes', `/processes/${missing}/wait?timeoutMs=300001`, {}],

@@ -146,7 +146,7 @@ test('credit, stdin in order and detach reach the agent; the process outlives it
   const channel = await edge.deliver('process.start', { sandboxId }, { spec, attach: attachment });
   await edge.until(channel, (events) => events.length === 2);
   await edge.say({ c: channel, t: 'credit', bytes: 1000 });
-  const target = { sandboxId, epoch: 1, processId: spec.processId };
+  const target = { sandboxId, epoch: 1, process: { processId: spec.processId } };
   const startByMs = (await edge.nowMs()) + 5_000;
   const control = { t: 'control', out: edge.stream, requestId: 'r', startByMs, target } as const;
   const lines = Array.from({ length: 2_000 }, (_, index) => `line ${index}\n`);

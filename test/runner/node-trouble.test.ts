@@ -108,7 +108,7 @@ test('SIGTERM drains and leaves sandboxes to the next life; with REMOVE_ON_EXIT 
   expect(await node.redis.client().exists(`lease-${node.plane.runnerId}`)).toBe(0);
   expect(node.plane.leaves).toBe(0);
   await node.start({ GLOVEBOX_REMOVE_ON_EXIT: '1' });
-  const listed = await edge.call('process.list', { sandboxId }, {});
+  const listed = await edge.call('process.list', { sandboxId }, { details: false });
   expect(listed.at(-1)).toMatchObject({ value: { processes: [{ processId: spec.processId, exit: null }] } });
   expect(await node.stop('SIGTERM')).toBe(0);
   expect(await containers()).toEqual([]);

@@ -32,7 +32,7 @@ test('after kill -9 the next life adopts the sandbox, and a process in it goes o
   await node.stop('SIGKILL');
   await node.start();
   const attach = { ...attachment, fromOffset: 0 };
-  const again = await edge.deliver('process.attach', { sandboxId }, { processId: spec.processId, attach });
+  const again = await edge.deliver('process.attach', { sandboxId }, { process: { processId: spec.processId }, attach });
   const events = await edge.until(again, (all) => textOf(all).includes('\n5\n'), 15_000);
   expect(events.map(({ t }) => t).slice(0, 2)).toEqual(['accepted', 'started']);
   expect(textOf(events)).toMatch(/^1\n2\n3\n/);

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { fileOperations } from '../../runner/protocol/files.ts';
 import { jobCatalog, type SandboxOutcome } from '../../runner/protocol/jobs.ts';
 import { limits } from '../../runner/protocol/limits.ts';
-import type { Attachment, ProcessSpec } from '../../runner/protocol/process.ts';
+import type { Attachment, ProcessSelector, ProcessSpec } from '../../runner/protocol/process.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Broker, EventStream, ExecResult, SandboxRef } from '../core/ports.ts';
 import type { CallName, Envelope } from '../durable/broker/calls.ts';
@@ -78,12 +78,16 @@ class BrokerAdapter implements Broker {
       if (first instanceof BrokerGone) throw first;
       return first;
     };
-    const events = this.#follow(ref, spec.processId, {
-      open,
-      attachment: execAttachment,
-      starts: true,
-      endsWhenStarted: false,
-    });
+    const events = this.#follow(
+      ref,
+      { processId: spec.processId },
+      {
+        open,
+        attachment: execAttachment,
+        starts: true,
+        endsWhenStarted: false,
+      },
+    );
     await events.open();
     return collectExec(spec.processId, events);
   }
@@ -91,20 +95,20 @@ class BrokerAdapter implements Broker {
   start(ref: SandboxRef, spec: ProcessSpec, attach: Attachment | null): Promise<EventStream> {
     const open = () => ask(answering<Bytes>(this.#shard(ref).start(ref, spec, attach)));
     const source = { open, attachment: attach ?? startAttachment, starts: true, endsWhenStarted: attach === null };
-    return opened(this.#follow(ref, spec.processId, source));
+    return opened(this.#follow(ref, { processId: spec.processId }, source));
   }
 
-  attach(ref: SandboxRef, processId: string, attachment: Attachment): Promise<EventStream> {
-    const open = () => this.#attach(ref, processId, attachment);
-    return opened(this.#follow(ref, processId, { open, attachment, starts: false, endsWhenStarted: false }));
+  attach(ref: SandboxRef, process: ProcessSelector, attachment: Attachment): Promise<EventStream> {
+    const open = () => this.#attach(ref, process, attachment);
+    return opened(this.#follow(ref, process, { open, attachment, starts: false, endsWhenStarted: false }));
   }
 
-  #attach(ref: SandboxRef, processId: string, attachment: Attachment): Promise<Bytes> {
-    return ask(answering<Bytes>(this.#shard(ref).attach(ref, processId, attachment)));
+  #attach(ref: SandboxRef, process: ProcessSelector, attachment: Attachment): Promise<Bytes> {
+    return ask(answering<Bytes>(this.#shard(ref).attach(ref, process, attachment)));
   }
 
-  #follow(ref: SandboxRef, processId: string, source: Omit<ProcessSource, 'attach'>): ProcessEvents {
-    return new ProcessEvents({ ...source, attach: (attachment) => this.#attach(ref, processId, attachment) });
+  #follow(ref: SandboxRef, process: ProcessSelector, source: Omit<ProcessSource, 'attach' | 'process'>): ProcessEvents {
+    return new ProcessEvents({ ...source, process, attach: (...again) => this.#attach(ref, ...again) });
   }
 
   async watch(...[ref, watch]: Parameters<Broker['watch']>): Promise<EventStream> {
@@ -112,6 +116,7 @@ class BrokerAdapter implements Broker {
     return opened(
       new ProcessEvents({
         open,
+        process: undefined,
         attach: undefined,
         attachment: startAttachment,
         starts: false,
@@ -120,15 +125,31 @@ class BrokerAdapter implements Broker {
     );
   }
 
-  async control(...[ref, processId, command, bytes]: Parameters<Broker['control']>): Promise<void> {
+  async control(...[ref, process, command, bytes]: Parameters<Broker['control']>): Promise<void> {
     if ((bytes?.byteLength ?? 0) > limits.inlineBytes) {
       throw new ServiceError('payload_too_large', `Send at most ${limits.inlineBytes} bytes of stdin at a time.`);
     }
-    await askOnce(answering<void>(this.#shard(ref).control(ref, processId, command, bytes)));
+    await askOnce(answering<void>(this.#shard(ref).control(ref, process, command, bytes)));
   }
 
-  async processes(ref: SandboxRef) {
-    return (await this.#read(ref, 'process.list', {}, jobCatalog['process.list'].result)).processes;
+  processes(ref: SandboxRef) {
+    return this.#list(ref, false);
+  }
+
+  processDetails(ref: SandboxRef) {
+    return this.#list(ref, true);
+  }
+
+  async #list(ref: SandboxRef, details: boolean) {
+    return (await this.#read(ref, 'process.list', { details }, jobCatalog['process.list'].result)).processes;
+  }
+
+  async ping(ref: SandboxRef): Promise<void> {
+    await this.#read(ref, 'sandbox.ping', {}, jobCatalog['sandbox.ping'].result);
+  }
+
+  async environment(ref: SandboxRef) {
+    return (await this.#read(ref, 'sandbox.environment', {}, jobCatalog['sandbox.environment'].result)).env;
   }
 
   metrics(ref: SandboxRef) {

@@ -1,4 +1,4 @@
-import type { Attachment } from '../../runner/protocol/process.ts';
+import type { Attachment, ProcessSelector } from '../../runner/protocol/process.ts';
 import { limits } from '../../runner/protocol/limits.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { EventStream, ExecResult, StreamEvent } from '../core/ports.ts';
@@ -23,7 +23,9 @@ export interface ProcessSource {
   /** Rejects with BrokerGone if its fate is unknown. */
   open(): Promise<Bytes>;
   /** Absent where what was missed can't be had again. */
-  attach: ((attachment: Attachment) => Promise<Bytes>) | undefined;
+  attach: ((process: ProcessSelector, attachment: Attachment) => Promise<Bytes>) | undefined;
+  /** Who is meant; absent where there is no process. */
+  process: ProcessSelector | undefined;
   attachment: Attachment;
   /** Whether `open` starts the process: then it may not be known yet when it is first asked for. */
   starts: boolean;
@@ -38,13 +40,16 @@ export class ProcessEvents {
   #readBytes = READ_FIRST_BYTES;
   #decoder = new FrameDecoder();
   #ready: StreamEvent[] = [];
-  #offset: number;
+  #offset: Attachment['fromOffset'];
+  /** By its id once that is known: a pid and a tag may be another's later. */
+  #process: ProcessSelector | undefined;
   #started = false;
   #over = false;
 
   constructor(source: ProcessSource) {
     this.#source = source;
     this.#offset = source.attachment.fromOffset;
+    this.#process = source.process;
   }
 
   /** Resolves when there is something to read; so that a refusal is an answer and not a broken stream. */
@@ -97,21 +102,24 @@ export class ProcessEvents {
     if (event.t === 'started') {
       if (this.#started) return;
       this.#started = true;
+      this.#process = { processId: event.processId };
+      if (this.#offset === 'end') this.#offset = event.o ?? 'end';
       this.#over = this.#source.endsWhenStarted;
     } else if (event.t === 'data') this.#offset = event.o + (event.bytes?.byteLength ?? 0);
-    else if (event.t === 'lagged') this.#offset += event.droppedBytes;
+    else if (event.t === 'lagged' && this.#offset !== 'end') this.#offset += event.droppedBytes;
     else if (event.t === 'exit') this.#over = true;
     this.#ready.push(event);
   }
 
   async #reattach(cause: unknown): Promise<void> {
     const { attach } = this.#source;
-    if (!attach) throw lost(cause);
+    const process = this.#process;
+    if (!attach || !process) throw lost(cause);
     const beganMs = Date.now();
     const attachment = { ...this.#source.attachment, fromOffset: this.#offset };
     for (;;) {
       try {
-        return this.#read(await attach(attachment));
+        return this.#read(await attach(process, attachment));
       } catch (error) {
         const waitedMs = Date.now() - beganMs;
         const unknown = error instanceof ServiceError && error.code === 'process_not_found';

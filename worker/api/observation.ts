@@ -1,4 +1,4 @@
-import { getLogsRoute, getMetricsRoute } from '../contract/observation.ts';
+import { getEnvironmentRoute, getLogsRoute, getMetricsRoute } from '../contract/observation.ts';
 import { getLogs, type LogEntry } from '../core/sandboxes/get-logs.ts';
 import type { App } from './app-env.ts';
 import { contextOf, sandboxRefOf } from './context.ts';
@@ -33,6 +33,11 @@ export const registerObservation = (app: App): void => {
       },
       200,
     );
+  });
+
+  app.openapi(getEnvironmentRoute, async (c) => {
+    const ctx = contextOf(c);
+    return c.json({ env: await ctx.broker.environment(sandboxRefOf(c, ctx)) }, 200);
   });
 
   app.openapi(getLogsRoute, async (c) => {

@@ -39,8 +39,9 @@ const registerProcessReads = (app: App): void => {
 
   app.openapi(processRoutes.wait, async (c) => {
     const ctx = contextOf(c);
-    const { processId } = c.req.valid('param');
-    const exit = await waitForExit(ctx, sandboxRefOf(c, ctx), processId, c.req.valid('query').timeoutMs);
+    const selector = c.req.valid('param').processId;
+    const { timeoutMs } = c.req.valid('query');
+    const { processId, exit } = await waitForExit(ctx, sandboxRefOf(c, ctx), selector, timeoutMs);
     return c.json({ processId, running: exit === null, exit: exit === null ? null : exitView(exit) }, 200);
   });
 };

@@ -31,6 +31,23 @@ export const getMetricsRoute = createRoute({
   },
 });
 
+export const getEnvironmentRoute = createRoute({
+  method: 'get',
+  path: '/v1/sandboxes/{sandboxId}/environment',
+  operationId: 'getSandboxEnvironment',
+  tags,
+  summary: 'The variables that it was created with',
+  description: 'As `env` was given at its creation. Only its node still knows them.',
+  request: { params: sandboxParams },
+  responses: {
+    200: {
+      description: 'Variables.',
+      ...jsonContent(z.object({ env: z.record(z.string(), z.string()) }).openapi('SandboxEnvironment')),
+    },
+    ...errorResponses([404, 409, 410, 502]),
+  },
+});
+
 const lifecycleEntry = z
   .object({
     type: z.literal('lifecycle'),
@@ -90,4 +107,4 @@ and of its generated files, are kept for 7 days.`,
   },
 });
 
-export const observationRoutes = [getMetricsRoute, getLogsRoute];
+export const observationRoutes = [getEnvironmentRoute, getMetricsRoute, getLogsRoute];

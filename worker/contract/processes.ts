@@ -14,8 +14,30 @@ import {
 } from './execution.ts';
 
 const tags = ['processes'];
+
+type ProcessSelector = { processId: string } | { pid: number } | { tag: string };
+const selectorText = /^(?:([0-9a-f]{32})|pid:([1-9]\d{0,9})|tag:(.{0,256}))$/su;
+
+const selectorOf = (text: string, refuse: z.RefinementCtx): ProcessSelector => {
+  const [, processId, pid, tag] = selectorText.exec(text) ?? [];
+  if (processId !== undefined) return { processId };
+  if (pid !== undefined && Number(pid) <= 0xffffffff) return { pid: Number(pid) };
+  if (tag !== undefined) return { tag };
+  refuse.addIssue('a process is named by its id (32 lowercase hexadecimal digits), by pid:<number> or by tag:<tag>');
+  return z.NEVER;
+};
+
 const processParams = sandboxParams.extend({
-  processId: processIdText.openapi({ param: { name: 'processId', in: 'path' } }),
+  processId: z
+    .string()
+    .transform(selectorOf)
+    .openapi({
+      type: 'string',
+      param: { name: 'processId', in: 'path' },
+      description: `Its id, or \`pid:42\`, or \`tag:server\` (percent-encoded). By pid or tag the youngest one that runs is meant; where only
+something is read, and none runs, the one that ended last.`,
+      example: '6f1b6b1c0f7e4d5f8a9b0c1d2e3f4a5b',
+    }),
 });
 const base = '/v1/sandboxes/{sandboxId}/processes';
 
@@ -140,6 +162,12 @@ const offset = z
   .transform(Number)
   .openapi({ type: 'integer', minimum: 0 });
 
+const fromOffset = z
+  .string()
+  .regex(/^(\d{1,15}|end)$/, 'fromOffset is a whole number of bytes, or end')
+  .transform((text) => (text === 'end' ? text : Number(text)))
+  .openapi({ type: 'string', pattern: '^([0-9]{1,15}|end)$' });
+
 const processEventsRoute = createRoute({
   method: 'get',
   path: `${base}/{processId}/events`,
@@ -153,9 +181,10 @@ what is older is told as \`lagged\`. A reader that takes nothing for 30 seconds 
   request: {
     params: processParams,
     query: z.strictObject({
-      fromOffset: offset
-        .optional()
-        .openapi({ description: 'First byte wanted. Absent: all that is kept.', example: 0 }),
+      fromOffset: fromOffset.optional().openapi({
+        description: 'First byte wanted, or `end`: only what comes from now on. Absent: all that is kept.',
+        example: '0',
+      }),
       encoding: encodingInput.default('utf8'),
     }),
     headers: z.object({

@@ -12,3 +12,18 @@ export const encodeBase64 = (bytes: WithBase64): string => {
   }
   return btoa(binary);
 };
+
+type Base64Engine = typeof Uint8Array & { fromBase64?: (text: string) => Uint8Array };
+const engine: Base64Engine = Uint8Array;
+
+/** Either alphabet, with its padding or without; undefined for what is neither. */
+export const decodeBase64 = (text: string): Uint8Array | undefined => {
+  const standard = /[-_]/.test(text) ? text.replaceAll('-', '+').replaceAll('_', '/') : text;
+  try {
+    return engine.fromBase64
+      ? engine.fromBase64(standard)
+      : Uint8Array.from(atob(standard), (unit) => unit.charCodeAt(0));
+  } catch {
+    return undefined;
+  }
+};

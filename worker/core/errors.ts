@@ -86,6 +86,7 @@ export class ServiceError extends Error {
 const fromRunner: Record<RunnerErrorCode, ErrorCode> = {
   invalid_argument: 'invalid_argument',
   sandbox_not_found: 'sandbox_ended',
+  sandbox_ended: 'sandbox_ended',
   sandbox_not_running: 'sandbox_not_running',
   stale_revision: 'conflict',
   process_not_found: 'process_not_found',

@@ -9,7 +9,13 @@ import type { Signer } from './keys/signer.ts';
 import type { TemplateCatalog } from './templates/template-catalog.ts';
 import type { ControlCommand, OutEvent } from '../../runner/protocol/channel.ts';
 import type { JobData, LifecycleJobName, SandboxMetrics, SandboxOutcome } from '../../runner/protocol/jobs.ts';
-import type { Attachment, ProcessExit, ProcessInfo, ProcessSpec } from '../../runner/protocol/process.ts';
+import type {
+  Attachment,
+  ProcessExit,
+  ProcessInfo,
+  ProcessSelector,
+  ProcessSpec,
+} from '../../runner/protocol/process.ts';
 import type {
   FileInput,
   FileOperation,
@@ -111,9 +117,17 @@ export interface Broker {
   exec(ref: SandboxRef, spec: ProcessSpec): Promise<ExecResult>;
   /** Starts a process; with `attach` its events follow, without the stream ends after `started`. Re-attaches by itself over a lost shard. */
   start(ref: SandboxRef, spec: ProcessSpec, attach: Attachment | null): Promise<EventStream>;
-  attach(ref: SandboxRef, processId: string, attach: Attachment): Promise<EventStream>;
-  control(ref: SandboxRef, processId: string, command: ControlCommand, bytes?: Uint8Array): Promise<void>;
+  /** To one that runs, or to the one that ended last of those that are still known. */
+  attach(ref: SandboxRef, process: ProcessSelector, attach: Attachment): Promise<EventStream>;
+  /** By pid or tag only a process that runs is meant. */
+  control(ref: SandboxRef, process: ProcessSelector, command: ControlCommand, bytes?: Uint8Array): Promise<void>;
   processes(ref: SandboxRef): Promise<ProcessInfo[]>;
+  /** Only those that run, with what they were started with. */
+  processDetails(ref: SandboxRef): Promise<ProcessInfo[]>;
+  /** Resolves if it runs, by its runner's word. */
+  ping(ref: SandboxRef): Promise<void>;
+  /** The variables that it was created with: the record forgets them once it runs. */
+  environment(ref: SandboxRef): Promise<Record<string, string>>;
   metrics(ref: SandboxRef): Promise<SandboxMetrics>;
   /** The runner puts what has run in the sandbox on record; it may have ended. `place`: as the record has it. */
   reportHistory(ref: SandboxRef, place: { runnerId: string; epoch: number }): Promise<void>;

@@ -38,7 +38,7 @@ function answer(request: AgentRequest, outlet: Outlet): unknown {
     case 'attach':
       return processes.attach(request.processId, request.reader, outlet);
     case 'list':
-      return processes.list();
+      return processes.list(request.details);
     case 'close_stdin':
       return processes.closeStdin(request.processId);
     case 'resize':

@@ -1,5 +1,5 @@
 import { limits } from '../../protocol/limits.ts';
-import type { ProcessExit, ProcessInfo, ProcessSpec, SignalName } from '../../protocol/process.ts';
+import type { Command, ProcessExit, ProcessInfo, ProcessSpec, SignalName } from '../../protocol/process.ts';
 import type { Child, ChildEvents } from './launch.ts';
 import { noteActivity } from './memory.ts';
 import type { Reader } from './reader.ts';
@@ -18,6 +18,7 @@ export class ManagedProcess implements ChildEvents {
   /** Without the script and stdin, which may be large. */
   readonly #spec: Omit<ProcessSpec, 'command' | 'cwd' | 'env' | 'stdin' | 'stdinBase64' | 'stdinEnds'>;
   readonly #command: string;
+  readonly startedWith: NonNullable<ProcessInfo['started']>;
   cwd: string;
   readonly #startedAt = Date.now();
   readonly #startedTick = performance.now();
@@ -43,6 +44,7 @@ export class ManagedProcess implements ChildEvents {
     const { command, cwd: _cwd, env: _env, stdin: _stdin, stdinBase64: _bytes, stdinEnds: _ends, ...kept } = spec;
     this.#spec = kept;
     this.#command = (command.kind === 'shell' ? command.script : command.argv.join(' ')).slice(0, 1024);
+    this.startedWith = { argv: shownArgv(command), env: shownEnv(spec.env) };
     this.cwd = cwd;
     this.#onEnd = onEnd;
   }
@@ -227,6 +229,31 @@ export class ManagedProcess implements ChildEvents {
     for (const reader of this.readers) reader.end(this.exit, this.ring.end);
     this.#onEnd(this);
   }
+}
+
+function shownArgv(command: Command): string[] {
+  const argv =
+    command.kind === 'argv' ? command.argv : ['bash', ...(command.login ? ['-l'] : []), '-c', command.script];
+  let left: number = limits.listedArgvChars;
+  const shown: string[] = [];
+  for (const argument of argv) {
+    if (left <= 0) break;
+    shown.push(argument.slice(0, left));
+    left -= argument.length + 1;
+  }
+  return shown;
+}
+
+/** Whole variables, as many as fit. */
+function shownEnv(env: Record<string, string>): Record<string, string> {
+  let left: number = limits.listedEnvChars;
+  const shown: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    left -= name.length + value.length;
+    if (left < 0) break;
+    shown[name] = value;
+  }
+  return shown;
 }
 
 const endsIt = (name: SignalName): boolean =>

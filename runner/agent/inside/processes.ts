@@ -74,11 +74,14 @@ export class ProcessTable {
     return { pid: process.pid };
   }
 
-  attach(processId: string, asked: ReaderRequest, outlet: Outlet): void {
+  attach(processId: string, asked: ReaderRequest, outlet: Outlet): { offset: number } {
     const process = this.#get(processId);
+    const { fromOffset } = asked.attach;
+    const offset = fromOffset === 'end' ? process.ring.end : fromOffset;
     const reader = this.#addReader(process, asked, outlet);
     if (process.exit === null) reader.pump();
     else reader.end(process.exit, process.ring.end);
+    return { offset };
   }
 
   grant(reader: number, bytes: number): void {
@@ -101,8 +104,12 @@ export class ProcessTable {
     for (const id of this.#readers.keys()) this.detach(id);
   }
 
-  list(): ProcessInfo[] {
-    return [...this.#processes.values()].map((process) => process.info());
+  list(details: boolean): ProcessInfo[] {
+    const all = [...this.#processes.values()];
+    if (!details) return all.map((process) => process.info());
+    return all
+      .filter((process) => process.exit === null)
+      .map((process) => ({ ...process.info(), started: process.startedWith }));
   }
 
   async writeStdin(processId: string, bytes: Uint8Array): Promise<void> {
@@ -194,10 +201,7 @@ export class ProcessTable {
   #launch(spec: ProcessSpec, turn: Turn | undefined, register: (process: ManagedProcess) => void): ManagedProcess {
     const identity = identityOf(spec.user);
     const saved = turn?.session.state;
-    const env =
-      saved === undefined
-        ? environmentOf(identity, this.#env, spec.env, spec.pty !== undefined)
-        : { ...saved.env, ...spec.env };
+    const env = saved === undefined ? environmentOf(identity, this.#env, spec) : { ...saved.env, ...spec.env };
     return asIdentity(identity, () => {
       const cwd = this.#cwdOf(spec, identity.home, saved?.cwd);
       const process = turn?.process ?? new ManagedProcess(spec, cwd, (ended) => this.#onEnd(ended));
@@ -227,7 +231,7 @@ export class ProcessTable {
     if (cwd === session.state?.cwd) env['PWD'] = cwd;
     if (!('savesState' in program)) return undefined;
     const file = new StateFile();
-    const before = session.state?.env ?? environmentOf(identity, this.#env, {}, false);
+    const before = session.state?.env ?? environmentOf(identity, this.#env, { env: {} });
     process.onDeath = () => {
       process.onDeath = undefined;
       session.state = file.take(env, spec.env, before) ?? session.state;

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
-import type { Command } from '../../protocol/process.ts';
+import type { Command, ProcessSpec } from '../../protocol/process.ts';
 import { AgentFault } from './fault.ts';
 import type { Identity } from './identity.ts';
 import { mayAccess } from './libc.ts';
@@ -104,25 +104,25 @@ const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 export function environmentOf(
   identity: Identity,
   sandbox: Record<string, string>,
-  own: Record<string, string>,
-  terminal: boolean,
+  { env, envDefaults, pty }: Pick<ProcessSpec, 'env' | 'envDefaults' | 'pty'>,
 ): Record<string, string> {
   return {
+    ...envDefaults,
     PATH: defaultPath,
     HOME: identity.home,
     USER: identity.name,
     LOGNAME: identity.name,
     SHELL: identity.shell,
     LANG: 'C.UTF-8',
-    ...(terminal ? { TERM: 'xterm-256color' } : {}),
+    ...(pty === undefined ? {} : { TERM: 'xterm-256color' }),
     ...sandbox,
-    ...own,
+    ...env,
   };
 }
 
 /** Absolute, existing, and one that the user may enter. Throws cwd_not_found. Call it with the user's identity. */
 export function resolveCwd(asked: string, home: string): string {
-  const cwd = isAbsolute(asked) ? asked : join(home, asked);
+  const cwd = isAbsolute(asked) ? asked : join(home, asked.replace(/^~(?=\/|$)/, '.'));
   let directory = false;
   try {
     directory = statSync(cwd, { throwIfNoEntry: false })?.isDirectory() ?? false;

@@ -36,7 +36,7 @@ export class Reader {
     this.#ring = ring;
     this.#outlet = outlet;
     this.#onDone = onDone;
-    this.#next = attach.fromOffset;
+    this.#next = attach.fromOffset === 'end' ? ring.end : attach.fromOffset;
     this.#credit = attach.creditBytes;
   }
 

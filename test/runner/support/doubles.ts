@@ -124,7 +124,7 @@ export class SessionDouble implements AgentSession {
   async attach(processId: string, _attach: unknown, sink: ProcessSink) {
     const { sinks } = this.get(processId);
     sinks.add(sink);
-    return this.#handle(sinks, sink);
+    return { ...this.#handle(sinks, sink), offset: 0 };
   }
   async list() {
     return [];

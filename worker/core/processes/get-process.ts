@@ -1,10 +1,10 @@
-import type { ProcessInfo } from '../../../runner/protocol/process.ts';
+import { chooseProcess } from '../../../runner/protocol/process-selector.ts';
+import type { ProcessInfo, ProcessSelector } from '../../../runner/protocol/process.ts';
 import { ServiceError } from '../errors.ts';
 import type { Context, SandboxRef } from '../ports.ts';
 
-export const getProcess = async (ctx: Context, ref: SandboxRef, processId: string): Promise<ProcessInfo> => {
-  const processes = await ctx.broker.processes(ref);
-  const found = processes.find((process) => process.processId === processId);
+export const getProcess = async (ctx: Context, ref: SandboxRef, selector: ProcessSelector): Promise<ProcessInfo> => {
+  const found = chooseProcess(await ctx.broker.processes(ref), selector);
   if (found === undefined) {
     throw new ServiceError(
       'process_not_found',

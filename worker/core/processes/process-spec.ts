@@ -10,6 +10,8 @@ export interface CommandInput {
   login: boolean;
   cwd?: string | undefined;
   env: Readonly<Record<string, string>>;
+  /** Outranked by the sandbox's own environment. */
+  envDefaults?: Readonly<Record<string, string>> | undefined;
   user: string;
   /** Text is written as UTF-8. */
   stdin?: string | { base64: string } | undefined;
@@ -41,6 +43,7 @@ export const processSpecOf = (input: ProcessInput): ProcessSpec => ({
   user: input.user,
   stdin: input.stdin !== undefined || input.stdinOpen ? 'pipe' : 'null',
   stdinEnds: !input.stdinOpen,
+  ...(input.envDefaults === undefined ? {} : { envDefaults: { ...input.envDefaults } }),
   ...(input.cwd === undefined ? {} : { cwd: input.cwd }),
   ...(input.stdin === undefined ? {} : { stdinBase64: base64Of(input.stdin) }),
   ...(input.pty === undefined ? {} : { pty: input.pty }),

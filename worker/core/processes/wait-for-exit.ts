@@ -1,4 +1,4 @@
-import type { ProcessExit } from '../../../runner/protocol/process.ts';
+import type { ProcessExit, ProcessSelector } from '../../../runner/protocol/process.ts';
 import { errorFromRunner, ServiceError } from '../errors.ts';
 import type { Context, SandboxRef, StreamEvent } from '../ports.ts';
 import { exitReader } from './attachment.ts';
@@ -7,16 +7,18 @@ import { exitReader } from './attachment.ts';
 export const waitForExit = async (
   ctx: Context,
   ref: SandboxRef,
-  processId: string,
+  process: ProcessSelector,
   timeoutMs: number,
-): Promise<ProcessExit | null> => {
-  const reader = (await ctx.broker.attach(ref, processId, exitReader)).getReader();
+): Promise<{ processId: string; exit: ProcessExit | null }> => {
+  const reader = (await ctx.broker.attach(ref, process, exitReader)).getReader();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<null>((resolve) => {
     timer = setTimeout(() => resolve(null), timeoutMs);
   });
   try {
-    return await Promise.race([exitOf(reader), late]);
+    const { processId } = await eventOf(reader, 'started');
+    const ended = await Promise.race([eventOf(reader, 'exit'), late]);
+    return { processId, exit: ended?.exit ?? null };
   } finally {
     clearTimeout(timer);
     // Detaches. A read that is still pending ends with it.
@@ -24,11 +26,17 @@ export const waitForExit = async (
   }
 };
 
-const exitOf = async (reader: ReadableStreamDefaultReader<StreamEvent>): Promise<ProcessExit> => {
+const eventOf = async <T extends StreamEvent['t']>(
+  reader: ReadableStreamDefaultReader<StreamEvent>,
+  kind: T,
+): Promise<Extract<StreamEvent, { t: T }>> => {
   for (;;) {
     const { done, value } = await reader.read();
     if (done) throw new ServiceError('stream_lost', 'The connection to the process was lost. Waiting again is safe.');
-    if (value.t === 'exit') return value.exit;
+    if (isKind(value, kind)) return value;
     if (value.t === 'error') throw errorFromRunner(value.fault);
   }
 };
+
+const isKind = <T extends StreamEvent['t']>(event: StreamEvent, kind: T): event is Extract<StreamEvent, { t: T }> =>
+  event.t === kind;

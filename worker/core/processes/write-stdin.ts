@@ -1,4 +1,5 @@
 import { limits } from '../../../runner/protocol/limits.ts';
+import type { ProcessSelector } from '../../../runner/protocol/process.ts';
 import { ServiceError } from '../errors.ts';
 import type { Context, SandboxRef } from '../ports.ts';
 
@@ -13,16 +14,16 @@ const requestMaxBytes = 64 * 1024 * 1024;
 export const writeStdin = async (
   ctx: Context,
   ref: SandboxRef,
-  processId: string,
-  body: ReadableStream<Uint8Array>,
-  contentBytes: number | null,
+  process: ProcessSelector,
+  body: ReadableStream<Uint8Array> | Uint8Array,
+  contentBytes: number | null = null,
 ): Promise<number> => {
   if (contentBytes !== null && contentBytes > requestMaxBytes) throw tooLarge(0);
   let writtenBytes = 0;
   for await (const piece of piecesOf(body, contentBytes)) {
     if (writtenBytes + piece.length > requestMaxBytes) throw tooLarge(writtenBytes);
     try {
-      await ctx.broker.control(ref, processId, { op: 'stdin' }, piece);
+      await ctx.broker.control(ref, process, { op: 'stdin' }, piece);
     } catch (error) {
       throw writtenBytes > 0 && error instanceof ServiceError ? partly(error, writtenBytes) : error;
     }
@@ -44,7 +45,17 @@ const partly = (error: ServiceError, writtenBytes: number): ServiceError =>
   });
 
 /** What has come so far, at most inlineBytes at once (a default reader would get 4 KiB at a time). */
-async function* piecesOf(body: ReadableStream<Uint8Array>, contentBytes: number | null): AsyncGenerator<Uint8Array> {
+async function* piecesOf(
+  body: ReadableStream<Uint8Array> | Uint8Array,
+  contentBytes: number | null,
+): AsyncGenerator<Uint8Array> {
+  if (body instanceof Uint8Array) {
+    // At least one, so that it is told that there is no such process.
+    for (let at = 0; at === 0 || at < body.length; at += limits.inlineBytes) {
+      yield body.subarray(at, at + limits.inlineBytes);
+    }
+    return;
+  }
   if (contentBytes !== null && contentBytes <= limits.inlineBytes) {
     yield new Uint8Array(await new Response(body).arrayBuffer());
     return;

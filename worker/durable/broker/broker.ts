@@ -5,7 +5,7 @@ import type { RunnerFault } from '../../../runner/protocol/errors.ts';
 import type { FileRead, FileWatch } from '../../../runner/protocol/files.ts';
 import type { ControlCommand } from '../../../runner/protocol/channel.ts';
 import type { JobData, LifecycleJobName, SandboxOutcome } from '../../../runner/protocol/jobs.ts';
-import type { Attachment, ProcessSpec } from '../../../runner/protocol/process.ts';
+import type { Attachment, ProcessSelector, ProcessSpec } from '../../../runner/protocol/process.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { Route, SandboxRef } from '../../core/ports.ts';
 import { settingsOf, type Env } from '../../env.ts';
@@ -73,7 +73,7 @@ export class Broker extends DurableObject<Env> {
     return settle(() =>
       this.#routed(ref, async (route) => {
         const sink = new ExecSink();
-        const reader = new ProcessReader(this.#shard, ref, route, spec.processId, execAttachment, sink);
+        const reader = new ProcessReader(this.#shard, ref, route, { processId: spec.processId }, execAttachment, sink);
         sink.source = reader;
         await reader.start(spec, execAttachment);
         return sink.answer;
@@ -89,7 +89,7 @@ export class Broker extends DurableObject<Env> {
           this.#shard,
           ref,
           route,
-          spec.processId,
+          { processId: spec.processId },
           attach ?? { ...execAttachment, output: false },
           sink,
         );
@@ -100,11 +100,11 @@ export class Broker extends DurableObject<Env> {
     );
   }
 
-  attach(ref: SandboxRef, processId: string, attach: Attachment): Promise<Outcome<ReadableStream<Uint8Array>>> {
+  attach(ref: SandboxRef, process: ProcessSelector, attach: Attachment): Promise<Outcome<ReadableStream<Uint8Array>>> {
     return settle(() =>
       this.#routed(ref, async (route) => {
         const sink = new StreamSink(false);
-        const reader = new ProcessReader(this.#shard, ref, route, processId, attach, sink);
+        const reader = new ProcessReader(this.#shard, ref, route, process, attach, sink);
         sink.source = reader;
         await reader.attach();
         return sink.stream;
@@ -112,10 +112,13 @@ export class Broker extends DurableObject<Env> {
     );
   }
 
-  control(ref: SandboxRef, processId: string, command: ControlCommand, bytes?: Uint8Array): Promise<Outcome<void>> {
-    return settle(() =>
-      this.#routed(ref, (route) => controlProcess(this.#shard, ref, route, processId, command, bytes)),
-    );
+  control(
+    ref: SandboxRef,
+    process: ProcessSelector,
+    command: ControlCommand,
+    bytes?: Uint8Array,
+  ): Promise<Outcome<void>> {
+    return settle(() => this.#routed(ref, (route) => controlProcess(this.#shard, ref, route, process, command, bytes)));
   }
 
   /** Jobs with one result. Its form is the caller's to check. */

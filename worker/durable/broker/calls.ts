@@ -1,5 +1,6 @@
 import type { ControlCommand, InHeader } from '../../../runner/protocol/channel.ts';
 import type { ExecJobName } from '../../../runner/protocol/jobs.ts';
+import type { ProcessSelector } from '../../../runner/protocol/process.ts';
 import type { SandboxRef } from '../../core/ports.ts';
 import { DeliveryError } from './ports.ts';
 import type { LiveRoute } from './routes.ts';
@@ -9,6 +10,8 @@ import { resultOf, UnaryCall } from './unary-call.ts';
 /** Jobs that are answered by one result, and how long that may take: longer than the runner itself gives them. */
 export const callTimeoutMs = {
   'process.list': 20_000,
+  'sandbox.ping': 8_000,
+  'sandbox.environment': 20_000,
   'sandbox.metrics': 20_000,
   'sandbox.history': 3_000,
   'file.call': 130_000,
@@ -46,7 +49,7 @@ export const controlProcess = async (
   shard: Shard,
   ref: SandboxRef,
   route: LiveRoute,
-  processId: string,
+  process: ProcessSelector,
   command: ControlCommand,
   bytes: Uint8Array | undefined,
 ): Promise<void> => {
@@ -58,7 +61,7 @@ export const controlProcess = async (
     out: replyStream,
     requestId: ref.requestId,
     startByMs,
-    target: { sandboxId: ref.sandboxId, epoch: route.epoch, processId },
+    target: { sandboxId: ref.sandboxId, epoch: route.epoch, process },
     command,
   };
   const write = () => shard.transport.send(route.runnerId, boot, header, bytes);

@@ -1,6 +1,6 @@
 import type { OutEvent, OutHeader } from '../../../runner/protocol/channel.ts';
 import { limits } from '../../../runner/protocol/limits.ts';
-import type { Attachment, ProcessSpec } from '../../../runner/protocol/process.ts';
+import type { Attachment, ProcessSelector, ProcessSpec } from '../../../runner/protocol/process.ts';
 import { errorFromRunner, ServiceError } from '../../core/errors.ts';
 import type { SandboxRef } from '../../core/ports.ts';
 import { envelopeOf } from './calls.ts';
@@ -28,12 +28,13 @@ export class ProcessReader implements Receiver {
   readonly #shard: Shard;
   readonly #ref: SandboxRef;
   readonly #route: LiveRoute;
-  readonly #processId: string;
+  /** By its id once that is known: a pid and a tag may be another's later. */
+  #process: ProcessSelector;
   readonly #attachment: Attachment;
   readonly #sink: EventSink;
   #channel: Channel | undefined;
   /** The offset of the next byte that the sink has not seen. */
-  #offset: number;
+  #offset: Attachment['fromOffset'];
   /** Consumed but not yet granted anew. */
   #owedBytes = 0;
   /** May still be sent by the runner under what was granted. */
@@ -50,14 +51,14 @@ export class ProcessReader implements Receiver {
     shard: Shard,
     ref: SandboxRef,
     route: LiveRoute,
-    processId: string,
+    process: ProcessSelector,
     attachment: Attachment,
     sink: EventSink,
   ) {
     this.#shard = shard;
     this.#ref = ref;
     this.#route = route;
-    this.#processId = processId;
+    this.#process = process;
     this.#attachment = attachment;
     this.#sink = sink;
     this.#offset = attachment.fromOffset;
@@ -71,7 +72,7 @@ export class ProcessReader implements Receiver {
 
   async attach(): Promise<void> {
     const attach = this.#windowed({ ...this.#attachment, fromOffset: this.#offset });
-    const payload = { ...envelopeOf(this.#ref, this.#route), processId: this.#processId, attach };
+    const payload = { ...envelopeOf(this.#ref, this.#route), process: this.#process, attach };
     await this.#follow(this.#shard.deliver('process.attach', this.#route.runnerId, payload, this));
   }
 
@@ -102,8 +103,7 @@ export class ProcessReader implements Receiver {
         return;
       case 'started':
         if (this.#announced) return;
-        this.#announced = true;
-        return this.#sink.event({ t: 'started', processId: header.processId, pid: header.pid }, undefined);
+        return this.#started(header);
       case 'data':
         return this.#data(header, bytes ?? new Uint8Array());
       case 'lagged':
@@ -122,13 +122,20 @@ export class ProcessReader implements Receiver {
     }
   }
 
+  #started({ processId, pid, o }: Extract<OutHeader, { t: 'started' }>): void {
+    this.#announced = true;
+    this.#process = { processId };
+    if (this.#offset === 'end' && o !== undefined) this.#offset = o;
+    this.#sink.event({ t: 'started', processId, pid, ...(o === undefined ? {} : { o }) }, undefined);
+  }
+
   #data(header: Extract<OutHeader, { t: 'data' }>, bytes: Uint8Array): void {
     this.#grantedBytes -= bytes.byteLength;
     // One event may overdraw: an agent need not split what it has read to the byte.
     if (bytes.byteLength > limits.dataEventBytes || this.#grantedBytes < -limits.dataEventBytes) {
       return this.fail(new ServiceError('stream_lost', 'The sandbox’s node sent more than it was asked for.'));
     }
-    const seenBytes = Math.max(this.#offset - header.o, 0);
+    const seenBytes = this.#offset === 'end' ? 0 : Math.max(this.#offset - header.o, 0);
     if (seenBytes >= bytes.byteLength) return this.consumed(bytes.byteLength);
     const fresh = bytes.subarray(seenBytes);
     if (seenBytes > 0) this.consumed(seenBytes);
@@ -138,7 +145,7 @@ export class ProcessReader implements Receiver {
   }
 
   #lagged(droppedBytes: number, detached: boolean): void {
-    this.#offset += droppedBytes;
+    if (this.#offset !== 'end') this.#offset += droppedBytes;
     this.#sink.event({ t: 'lagged', droppedBytes, detached }, undefined);
     if (!detached) return;
     this.#close();
