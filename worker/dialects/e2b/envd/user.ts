@@ -3,7 +3,8 @@ import type { Handled } from './route.ts';
 
 /** Whose home and files are meant when nobody is named. */
 export const defaultUser = 'user';
-const userPattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/;
+/** A name: our agents take a uid as well, E2B's does not. */
+const userPattern = /^(?!\d+$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/;
 
 /** The account of an RPC: `Authorization: Basic base64("<user>:")`. No password is asked for: the sandbox's token has opened the door. */
 export const rpcUser = (c: Handled): string => {

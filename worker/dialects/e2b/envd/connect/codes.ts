@@ -39,7 +39,7 @@ export const connectCodeOf: Record<ErrorCode, ConnectCode> = {
   internal: 'internal',
   not_implemented: 'unimplemented',
   runner_lost: 'unavailable',
-  stream_lost: 'unavailable',
+  stream_lost: 'data_loss',
   transfer_failed: 'unavailable',
   capacity_exhausted: 'unavailable',
   not_started: 'unavailable',

@@ -1,40 +1,81 @@
 import type { z } from '@hono/zod-openapi';
 import { ConnectError } from './failure.ts';
 
-/** A command's arguments and environment, JSON-escaped, and stdin in base64. */
-const messageMaxBytes = 4 * 1024 * 1024;
+/** Of a request: a command's arguments and environment, JSON-escaped, or 3 MB of stdin in base64. */
+export const messageMaxBytes = 4 * 1024 * 1024;
 
-/** The whole body, bounded. */
-export const readMessage = async (request: Request): Promise<Uint8Array> => {
+/** The whole body, however it was cut on its way; one that is too long is not held. */
+export const readBody = async (request: Request): Promise<Uint8Array> => {
+  const announced = Number(request.headers.get('content-length') ?? Number.NaN);
+  if (announced > messageMaxBytes) {
+    await request.body?.cancel();
+    throw tooLong();
+  }
+  // HTTP holds the body to the length that was announced.
+  if (announced >= 0) return new Uint8Array(await request.arrayBuffer());
+  return request.body ? collect(request.body) : new Uint8Array();
+};
+
+const collect = async (body: ReadableStream<Uint8Array>): Promise<Uint8Array> => {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  const reader = request.body?.getReader();
+  const reader = body.getReader();
   for (;;) {
-    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
+    const { done, value } = await reader.read();
     if (done) break;
     bytes += value.byteLength;
     if (bytes > messageMaxBytes) {
-      await reader?.cancel();
-      throw new ConnectError('resource_exhausted', `a message has at most ${messageMaxBytes} bytes`);
+      await reader.cancel();
+      throw tooLong();
     }
     chunks.push(value);
   }
-  return new Uint8Array(await new Blob(chunks).arrayBuffer());
+  const [first] = chunks;
+  return first && chunks.length === 1 ? first : concat(chunks, bytes);
+};
+
+const concat = (chunks: readonly Uint8Array[], bytes: number): Uint8Array => {
+  const joined = new Uint8Array(bytes);
+  let offset = 0;
+  for (const chunk of chunks) {
+    joined.set(chunk, offset);
+    offset += chunk.byteLength;
+  }
+  return joined;
+};
+
+const tooLong = (): ConnectError =>
+  new ConnectError('resource_exhausted', `a message has at most ${messageMaxBytes} bytes`);
+
+/** Compression is negotiated by these; nobody but identity is spoken here. */
+export const refuseCompression = (request: Request): void => {
+  for (const name of ['content-encoding', 'connect-content-encoding']) {
+    const encoding = request.headers.get(name) ?? 'identity';
+    if (encoding === 'identity' || encoding === '') continue;
+    throw new ConnectError('unimplemented', `unknown compression "${encoding.slice(0, 64)}": send identity`);
+  }
 };
 
 /** Throws invalid_argument with the field and what is wrong with it. */
 export const messageOf = <S extends z.ZodType>(schema: S, bytes: Uint8Array): z.output<S> => {
-  let json: unknown;
+  const parsed = schema.safeParse(parseJson(bytes));
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const path = issue?.path.map(String).join('.') ?? '';
+  throw new ConnectError('invalid_argument', `${path === '' ? '' : `${path}: `}${issue?.message ?? 'invalid'}`);
+};
+
+const decoder = new TextDecoder();
+
+/** As protobuf's JSON mapping has it, null is as good as absent, and so is an empty body. */
+const parseJson = (bytes: Uint8Array): unknown => {
+  const text = decoder.decode(bytes);
+  if (text === '') return {};
   try {
-    json = bytes.byteLength === 0 ? {} : JSON.parse(new TextDecoder().decode(bytes));
+    return text.includes('null') ? JSON.parse(text, withoutNull) : JSON.parse(text);
   } catch {
     throw new ConnectError('invalid_argument', 'the message is not JSON');
   }
-  const parsed = schema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new ConnectError(
-    'invalid_argument',
-    `${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? 'invalid'}`,
-  );
 };
+
+const withoutNull = (_name: string, value: unknown): unknown => (value === null ? undefined : value);

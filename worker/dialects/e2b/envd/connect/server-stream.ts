@@ -2,19 +2,18 @@ import type { z } from '@hono/zod-openapi';
 import { toServiceError } from '../../../../api/render-error.ts';
 import { isGone, renderEnvdFailure } from '../error.ts';
 import type { EnvdRoute, Handled } from '../route.ts';
+import { callOf, deadlineExceeded, type Call } from './call.ts';
+import { encodeEnvelope, envelopeFlags, openEnvelope } from './envelope.ts';
 import { ConnectError, connectFailure, cutsStream } from './failure.ts';
-import { messageOf, readMessage } from './message.ts';
-import { callOf, type Call } from './unary.ts';
+import { messageOf, readBody, refuseCompression } from './message.ts';
 
-const headerBytes = 5;
-const flags = { message: 0, compressed: 1, endOfStream: 2 } as const;
 const keepaliveDefaultSeconds = 90;
-const keepaliveMinSeconds = 1;
 const keepaliveMaxSeconds = 3600;
 
 /**
- * POST /<package>.<Service>/<Method>: one enveloped message in, a stream of them out, each flushed at once. What fails is told by the last
- * envelope, on HTTP 200, but for a sandbox that is gone: then the proxy's 502 is the answer, or the connection is cut.
+ * POST /<package>.<Service>/<Method>: one enveloped message in, a stream of them out, each flushed at once, until the call's deadline.
+ * What fails is told by the last envelope, on HTTP 200, but for a sandbox that is gone: then the proxy's 502 is the answer, or the
+ * connection is cut.
  */
 export const serverStream = <S extends z.ZodType>(
   path: string,
@@ -27,79 +26,97 @@ export const serverStream = <S extends z.ZodType>(
   path,
   access: 'token',
   handler: async (c) => {
-    if (!/^application\/connect\+json\s*(;|$)/i.test(c.req.header('content-type') ?? '')) {
-      return c.body(null, 415, { 'accept-post': 'application/connect+json' });
-    }
+    if (!isStream(c)) return refuseType(c);
     try {
-      const events = await open(callOf(c), messageOf(schema, await readEnvelope(c)));
-      return streamed(envelopes(c, keepalive, events.getReader()));
+      const call = callOf(c);
+      refuseCompression(c.req.raw);
+      const events = await open(call, messageOf(schema, openEnvelope(await readBody(c.req.raw))));
+      return streamed(envelopes(call, keepalive, events.getReader()));
     } catch (error) {
       if (!(error instanceof ConnectError) && isGone(toServiceError(error))) return renderEnvdFailure(error, c);
-      return streamed(envelope(flags.endOfStream, { error: connectFailure(error, c) }));
+      return streamed(lastEnvelope({ error: connectFailure(error, c) }));
     }
   },
 });
 
+/** A method of the service that is not served, and by no SDK called. */
+export const unimplementedStream = (path: string): EnvdRoute => ({
+  method: 'POST',
+  path,
+  access: 'token',
+  handler: (c) => {
+    if (!isStream(c)) return refuseType(c);
+    return streamed(lastEnvelope({ error: { code: 'unimplemented', message: `${path} is not implemented` } }));
+  },
+});
+
+const isStream = (c: Handled): boolean =>
+  /^application\/connect\+json\s*(;|$)/i.test(c.req.header('content-type') ?? '');
+const refuseType = (c: Handled): Response => c.body(null, 415, { 'accept-post': 'application/connect+json' });
+
 const streamed = (body: ReadableStream<Uint8Array> | Uint8Array): Response =>
   new Response(body, { headers: { 'content-type': 'application/connect+json', 'cache-control': 'no-store' } });
 
-const readEnvelope = async (c: Handled): Promise<Uint8Array> => {
-  const body = await readMessage(c.req.raw);
-  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-  if (body.byteLength < headerBytes || view.getUint32(1) !== body.byteLength - headerBytes) {
-    throw new ConnectError('invalid_argument', 'the body is not one enveloped message');
-  }
-  if (view.getUint8(0) !== flags.message) throw new ConnectError('unimplemented', 'compressed messages are not read');
-  return body.subarray(headerBytes);
-};
-
-const encoder = new TextEncoder();
-
-const envelope = (flag: number, message: object): Uint8Array => {
-  const json = encoder.encode(JSON.stringify(message));
-  const bytes = new Uint8Array(headerBytes + json.byteLength);
-  const view = new DataView(bytes.buffer);
-  view.setUint8(0, flag);
-  view.setUint32(1, json.byteLength);
-  bytes.set(json, headerBytes);
-  return bytes;
-};
+const lastEnvelope = (message: object): Uint8Array => encodeEnvelope(envelopeFlags.endOfStream, message);
 
 const keepaliveMs = (c: Handled): number => {
   const asked = Number(c.req.header('keepalive-ping-interval') ?? keepaliveDefaultSeconds);
-  const seconds = Number.isFinite(asked) && asked > 0 ? asked : keepaliveDefaultSeconds;
-  return Math.min(Math.max(seconds, keepaliveMinSeconds), keepaliveMaxSeconds) * 1000;
+  const seconds = Number.isInteger(asked) && asked > 0 ? asked : keepaliveDefaultSeconds;
+  return Math.min(seconds, keepaliveMaxSeconds) * 1000;
 };
 
+/** As fast as the client reads: what it does not take stays where the events come from. */
 const envelopes = (
-  c: Handled,
+  { c, timeoutMs }: Call,
   keepalive: object,
   reader: ReadableStreamDefaultReader<object>,
 ): ReadableStream<Uint8Array> => {
-  let timer: ReturnType<typeof setInterval> | undefined;
+  let over = false;
+  let idle: ReturnType<typeof setInterval> | undefined;
+  let deadline: ReturnType<typeof setTimeout> | undefined;
+  const stop = () => {
+    over = true;
+    clearInterval(idle);
+    clearTimeout(deadline);
+  };
   const end = (controller: ReadableStreamDefaultController<Uint8Array>, last: object) => {
-    clearInterval(timer);
-    controller.enqueue(envelope(flags.endOfStream, last));
+    stop();
+    controller.enqueue(lastEnvelope(last));
     controller.close();
+  };
+  const awaitIdle = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    clearInterval(idle);
+    idle = setInterval(() => {
+      // A client that does not read gets one and not a heap of them.
+      if (controller.desiredSize === 0) controller.enqueue(encodeEnvelope(envelopeFlags.message, keepalive));
+    }, keepaliveMs(c));
   };
   return new ReadableStream<Uint8Array>(
     {
       start: (controller) => {
-        timer = setInterval(() => controller.enqueue(envelope(flags.message, keepalive)), keepaliveMs(c));
+        awaitIdle(controller);
+        if (timeoutMs === undefined) return;
+        deadline = setTimeout(() => {
+          end(controller, { error: connectFailure(deadlineExceeded(), c) });
+          c.executionCtx.waitUntil(reader.cancel());
+        }, timeoutMs);
       },
       pull: async (controller) => {
         try {
           const { done, value } = await reader.read();
+          if (over) return;
           if (done) return end(controller, {});
-          controller.enqueue(envelope(flags.message, value));
+          controller.enqueue(encodeEnvelope(envelopeFlags.message, value));
+          awaitIdle(controller);
         } catch (error) {
-          clearInterval(timer);
+          if (over) return;
+          stop();
           if (cutsStream(error)) throw error;
           end(controller, { error: connectFailure(error, c) });
         }
       },
       cancel: async (reason) => {
-        clearInterval(timer);
+        stop();
         await reader.cancel(reason);
       },
     },

@@ -1,25 +1,12 @@
 import type { z } from '@hono/zod-openapi';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import { contextOf } from '../../../../api/context.ts';
 import { toServiceError } from '../../../../api/render-error.ts';
-import type { Context, SandboxRef } from '../../../../core/ports.ts';
-import { sandboxRefOf } from '../../../../core/sandboxes/sandbox-ref.ts';
 import { isGone, renderEnvdFailure } from '../error.ts';
-import type { EnvdRoute, Handled } from '../route.ts';
+import type { EnvdRoute } from '../route.ts';
+import { callOf, deadlineExceeded, type Call } from './call.ts';
 import { connectStatus } from './codes.ts';
 import { ConnectError, connectFailure } from './failure.ts';
-import { messageOf, readMessage } from './message.ts';
-
-export interface Call {
-  c: Handled;
-  ctx: Context;
-  ref: SandboxRef;
-}
-
-export const callOf = (c: Handled): Call => {
-  const ctx = contextOf(c);
-  return { c, ctx, ref: sandboxRefOf(ctx, c.var.sandbox?.sandboxId ?? '') };
-};
+import { messageOf, readBody, refuseCompression } from './message.ts';
 
 /** POST /<package>.<Service>/<Method>: one JSON message in, one out. */
 export const unary = <S extends z.ZodType>(
@@ -31,11 +18,14 @@ export const unary = <S extends z.ZodType>(
   path,
   access: 'token',
   handler: async (c) => {
+    if (!/^application\/json\s*(;|$)/i.test(c.req.header('content-type') ?? '')) {
+      return c.body(null, 415, { 'accept-post': 'application/json' });
+    }
     try {
-      if (!/^application\/json\s*(;|$)/i.test(c.req.header('content-type') ?? '')) {
-        return c.body(null, 415, { 'accept-post': 'application/json' });
-      }
-      return c.json(await handle(callOf(c), messageOf(schema, await readMessage(c.req.raw))));
+      const call = callOf(c);
+      refuseCompression(c.req.raw);
+      const message = messageOf(schema, await readBody(c.req.raw));
+      return c.json(await inTime(call.timeoutMs, handle(call, message)));
     } catch (error) {
       if (!(error instanceof ConnectError) && isGone(toServiceError(error))) return renderEnvdFailure(error, c);
       const failure = connectFailure(error, c);
@@ -43,3 +33,17 @@ export const unary = <S extends z.ZodType>(
     }
   },
 });
+
+/** What is late goes on: whether it will be done nobody can say. */
+const inTime = async <T>(timeoutMs: number | undefined, work: Promise<T>): Promise<T> => {
+  if (timeoutMs === undefined) return work;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(deadlineExceeded()), timeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+};

@@ -1,7 +1,8 @@
 import type { z } from '@hono/zod-openapi';
 import { ServiceError } from '../../../../core/errors.ts';
+import type { Call } from '../connect/call.ts';
 import { ConnectError } from '../connect/failure.ts';
-import { unary, type Call } from '../connect/unary.ts';
+import { unary } from '../connect/unary.ts';
 import type { EnvdRoute, Handled } from '../route.ts';
 import { rpcUser, unknownUser } from '../user.ts';
 

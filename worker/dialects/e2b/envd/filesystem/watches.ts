@@ -2,7 +2,6 @@ import { errorFromRunner } from '../../../../core/errors.ts';
 import { watchFiles } from '../../../../core/files/watch-files.ts';
 import { createWatcher, removeWatcher, takeEvents } from '../../../../core/files/watchers.ts';
 import type { EventStream, StreamEvent } from '../../../../core/ports.ts';
-import { endedAt, timeoutMsOf } from '../connect/deadline.ts';
 import { ConnectError } from '../connect/failure.ts';
 import { serverStream } from '../connect/server-stream.ts';
 import { expandPath } from '../path.ts';
@@ -50,7 +49,7 @@ const watchDir = serverStream(
       const { path, user, privileged } = request;
       const root = await ctx.broker.file(ref, 'stat', { path, user, privileged, followSymlinks: false });
       const events = await watchFiles(ctx, ref, request);
-      return endedAt(timeoutMsOf(c), watchMessages(root.path, events));
+      return watchMessages(root.path, events);
     } catch (error) {
       throw inItsWords(error, c);
     }

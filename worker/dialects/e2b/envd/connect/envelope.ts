@@ -1,0 +1,34 @@
+import { ConnectError } from './failure.ts';
+
+/** An envelope of Connect's streaming: flags, length (u32, big endian), the message (connectrpc.com/docs/protocol). */
+const headerBytes = 5;
+export const envelopeFlags = { message: 0, compressed: 1, endOfStream: 2 } as const;
+
+const encoder = new TextEncoder();
+
+export const encodeEnvelope = (flags: number, message: object): Uint8Array => {
+  const json = encoder.encode(JSON.stringify(message));
+  const bytes = new Uint8Array(headerBytes + json.byteLength);
+  const view = new DataView(bytes.buffer);
+  view.setUint8(0, flags);
+  view.setUint32(1, json.byteLength);
+  bytes.set(json, headerBytes);
+  return bytes;
+};
+
+/** The message of a body that must be one uncompressed envelope. */
+export const openEnvelope = (body: Uint8Array): Uint8Array => {
+  if (body.byteLength < headerBytes) throw new ConnectError('invalid_argument', 'the body holds no enveloped message');
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  const flags = view.getUint8(0);
+  if ((flags & envelopeFlags.compressed) !== 0) {
+    throw new ConnectError('unimplemented', 'compressed messages are not read; send identity');
+  }
+  if (flags !== envelopeFlags.message) throw new ConnectError('invalid_argument', 'the first envelope is no message');
+  const messageBytes = view.getUint32(1);
+  if (body.byteLength < headerBytes + messageBytes) throw new ConnectError('invalid_argument', 'the message was cut');
+  if (body.byteLength > headerBytes + messageBytes) {
+    throw new ConnectError('invalid_argument', 'the body holds more than one enveloped message');
+  }
+  return body.subarray(headerBytes);
+};
