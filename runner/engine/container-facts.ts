@@ -11,6 +11,8 @@ export interface ContainerFacts {
   /** Of its first process, in the host's numbers. */
   pid: number;
   cgroup: CgroupPaths;
+  /** IPv4, on the installation's bridge; undefined with the network off. Kept for as long as it runs. */
+  address: string | undefined;
   /** Host directories that the container can write to disk in: its layer, its /etc/hosts and the like, an image's volumes. */
   writableDirs: string[];
   diskLimitBytes: number;
@@ -63,6 +65,7 @@ export class ContainerFactsCache {
       containerId,
       pid,
       cgroup: locateCgroup(membership, mountinfo),
+      address: Object.values(found.NetworkSettings.Networks).find(({ IPAddress }) => IPAddress !== '')?.IPAddress,
       writableDirs: [
         ...(layer === undefined ? [] : [layer]),
         dirname(found.ResolvConfPath),

@@ -1,12 +1,13 @@
 import type { AgentFolder } from '../agent/bundle.ts';
 import type { Logger } from '../log.ts';
+import type { EgressRules } from '../protocol/egress.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import type { SandboxMetrics } from '../protocol/jobs.ts';
 import { ContainerFactsCache, type ContainerFacts } from './container-facts.ts';
 import { containerName, containerSpec, installationLabel, sizeLimits, slotLabel } from './container-spec.ts';
 import type { SpecContext } from './container-spec.ts';
 import { DiskWatcher } from './disk-watcher.ts';
-import { connectDocker, connectDockerForEvents, engineMessage, engineStatus } from './docker-client.ts';
+import { asError, connectDocker, connectDockerForEvents, engineMessage, engineStatus } from './docker-client.ts';
 import type { DockerClient } from './docker-client.ts';
 import { EventQueue, followEngine } from './engine-events.ts';
 import { diagnoseExit } from './exit-diagnosis.ts';
@@ -79,12 +80,15 @@ class DockerEngine implements ContainerEngine {
     );
   }
 
-  async prepare(): Promise<EngineReport> {
+  async prepare(egress: ReadonlyMap<string, EgressRules> = new Map()): Promise<EngineReport> {
     const info: unknown = await this.#docker.info();
     const facts = await readNodeFacts(info as EngineInfo);
     const notes = [...facts.notes, ...(await raiseKernelCounters()), ...(await runcRisks())];
     this.#state ??= await this.#makeState(facts);
     const { network, watcher } = this.#state;
+    for (const [containerId, rules] of egress) {
+      network.keep({ containerId, address: await this.#addressOf(containerId) }, rules);
+    }
     await network.prepare().catch((cause: unknown) => {
       notes.push(`Sandboxes have no network here: the deny rules could not be put in place (${engineMessage(cause)}).`);
     });
@@ -174,13 +178,36 @@ class DockerEngine implements ContainerEngine {
 
   /** What the engine has no setting for; before anyone can run a thing in it. */
   async #confine(containerId: string, network: ContainerRequest['network']): Promise<void> {
-    if (network === 'on') await this.#prepared().network.isolatePorts();
+    const bridge = this.#prepared().network;
+    if (network === 'on') await bridge.isolatePorts();
     try {
-      await limitSocketBuffers((await this.#containers.get(containerId)).cgroup);
+      const { cgroup, address } = await this.#containers.get(containerId);
+      if (address !== undefined) await bridge.welcome({ containerId, address });
+      await limitSocketBuffers(cgroup);
     } catch (cause) {
       // One that has already ended needs no limits, and why it did is its caller's to find out.
       if ((await this.findExit(containerId)) === undefined) throw cause;
     }
+  }
+
+  async #addressOf(containerId: string): Promise<string | undefined> {
+    try {
+      return (await this.#containers.get(containerId)).address;
+    } catch (cause) {
+      // One that rests has none; it gets one when it is started again.
+      if (cause instanceof RunnerError && cause.code === 'sandbox_not_running') return undefined;
+      throw cause;
+    }
+  }
+
+  async setEgress(containerId: string, rules: EgressRules): Promise<void> {
+    const { address } = await this.#containers.get(containerId);
+    if (address === undefined) return; // with the network off nothing is reached anyway
+    await this.#prepared()
+      .network.setEgress({ containerId, address }, rules)
+      .catch((cause: unknown) => {
+        throw new RunnerError('engine_failed', 'The network rules could not be put in place.', { cause });
+      });
   }
 
   async resize(containerId: string, size: { cpus: number; memoryMiB: number }): Promise<void> {
@@ -197,6 +224,8 @@ class DockerEngine implements ContainerEngine {
 
   async stop(containerId: string): Promise<void> {
     await this.#act('stop', () => this.#docker.getContainer(containerId).stop({ t: 0 }), alreadyStopped);
+    // Its address is anybody's now; its rules wait for the next that it gets.
+    await this.#prepared().network.leave(containerId);
     this.#containers.forget(containerId);
     this.#metrics.forget(containerId);
   }
@@ -217,6 +246,10 @@ class DockerEngine implements ContainerEngine {
     this.#containers.forget(containerId);
     this.#metrics.forget(containerId);
     await removeContainer(this.#docker, containerId);
+    // Should this fail, the next look at the rules puts it right; whoever gets the address next is welcomed without them.
+    await this.#state?.network.forget(containerId).catch((error: unknown) => {
+      this.#options.log.warn('egress_not_cleared', { error: asError(error) });
+    });
   }
 
   async findExit(containerId: string): Promise<ContainerExit | undefined> {

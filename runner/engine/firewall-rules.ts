@@ -1,4 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
+import { egressSection, type EgressByAddress } from './egress-rules.ts';
+import { chainNames, chainPrefix } from './firewall-names.ts';
 
 /** What is written into the node's packet filter for one installation's bridge, and how it is recognised there. Pure. */
 export interface FirewallPlan {
@@ -8,6 +10,8 @@ export interface FirewallPlan {
   resolvers: string[];
   /** Beside the private ranges: an IPv4 address or network, with a TCP port or without. */
   deny: DenyAddress[];
+  /** Sandboxes that have rules of their own. */
+  sandboxes: EgressByAddress;
 }
 
 interface DenyAddress {
@@ -49,13 +53,6 @@ const connectionsPerSandbox = 4096;
 /** A reset for TCP: the kernel sends only one ICMP error a second to a host, and a client that gets none waits. */
 const refusals = ['-p tcp -m tcp -j REJECT --reject-with tcp-reset', '-j REJECT'];
 
-const chainPrefix = (installationId: string): string => `GBX-${installationId}-`;
-
-const chainNames = (installationId: string) => {
-  const prefix = chainPrefix(installationId);
-  return { out: `${prefix}OUT`, back: `${prefix}BACK`, node: `${prefix}NODE`, refuse: `${prefix}REFUSE` };
-};
-
 /** Accepts `address`, `address/length` and `address:port`. IPv6 is denied anyway and yields undefined; names are refused. */
 export function parseDenyAddress(text: string): DenyAddress | undefined {
   if (isIPv6(text.replace(/^\[|\](:\d+)?$/g, '').replace(/\/\d+$/, ''))) return undefined;
@@ -75,10 +72,10 @@ export function chainRules(plan: FirewallPlan, family: Family, table: Table): st
     table === 'filter' ? refusals.map((rule) => `-A ${chains.refuse} ${rule}`) : [`-A ${chains.refuse} -j DROP`];
   if (family === 'ipv6')
     return [...refusal, ...[chains.out, chains.back, chains.node].map((chain) => `-A ${chain} ${refuse}`)];
-  const resolve = (chain: string): string[] =>
-    plan.resolvers.flatMap((resolver) =>
+  const resolver = (chain: string, address: '-s' | '-d', port: '--sport' | '--dport'): string[] =>
+    plan.resolvers.flatMap((own) =>
       ['udp', 'tcp'].map(
-        (protocol) => `-A ${chain} -d ${resolver}/32 -p ${protocol} -m ${protocol} --dport 53 -j RETURN`,
+        (protocol) => `-A ${chain} ${address} ${own}/32 -p ${protocol} -m ${protocol} ${port} 53 -j RETURN`,
       ),
     );
   return [
@@ -89,7 +86,9 @@ export function chainRules(plan: FirewallPlan, family: Family, table: Table): st
             `--connlimit-mask 32 --connlimit-saddr ${refuse}`,
         ]
       : []),
-    ...resolve(chains.out),
+    // A program may speak from any address of its own, and only the sandbox's outer one says whose rules hold.
+    `-A ${chains.out} -s 127.0.0.0/8 ${refuse}`,
+    ...resolver(chains.out, '-d', '--dport'),
     // Neighbours, and whatever a published port of the node's own leads to.
     `-A ${chains.out} -o ${plan.bridge} ${refuse}`,
     `-A ${chains.out} -m conntrack --ctstate DNAT ${refuse}`,
@@ -99,10 +98,20 @@ export function chainRules(plan: FirewallPlan, family: Family, table: Table): st
         ? `-A ${chains.out} -d ${cidr} ${refuse}`
         : `-A ${chains.out} -d ${cidr} -p tcp -m tcp --dport ${port} ${refuse}`,
     ),
+    // Last, so that what a sandbox's own rules allow is what nothing above has refused.
+    `-A ${chains.out} -j ${chains.egress}`,
     `-A ${chains.back} -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP`,
+    ...(table === 'security'
+      ? [
+          ...resolver(chains.back, '-s', '--sport'),
+          // Errors on the way (RELATED) come from any router's address.
+          `-A ${chains.back} -m conntrack --ctstate ESTABLISHED -j ${chains.reply}`,
+        ]
+      : []),
     // To the node itself, whichever addresses it has or will have.
-    ...resolve(chains.node),
+    ...resolver(chains.node, '-d', '--dport'),
     `-A ${chains.node} ${refuse}`,
+    ...egressSection(plan.installationId, plan.sandboxes, table).rules,
   ];
 }
 
@@ -115,18 +124,30 @@ function jumps(plan: FirewallPlan): { hook: 'FORWARD' | 'INPUT'; match: string; 
   ];
 }
 
+/** All that should be there: the installation's own, and the sandboxes'. */
+function chainsOf(plan: FirewallPlan, family: Family, table: Table): string[] {
+  const own = Object.values(chainNames(plan.installationId));
+  return family === 'ipv6' ? own : [...own, ...egressSection(plan.installationId, plan.sandboxes, table).chains];
+}
+
 /** Input for `iptables-restore --noflush`: one transaction that puts the chains and the jumps on top, whatever was there. */
 export function applyScript(plan: FirewallPlan, family: Family, saved: string): string {
-  const chains = Object.values(chainNames(plan.installationId));
   return tables
-    .flatMap((table) => [
-      `*${table}`,
-      ...chains.map((chain) => `:${chain} - [0:0]`),
-      ...leadingRules(plan.installationId, saved, table).map((rule) => rule.replace(/^-A/, '-D')),
-      ...chainRules(plan, family, table),
-      ...jumps(plan).map(({ hook, match, chain }) => `-I ${hook} 1 ${match} -j ${chain}`),
-      'COMMIT\n',
-    ])
+    .flatMap((table) => {
+      const chains = chainsOf(plan, family, table);
+      // Of sandboxes that are gone; nothing leads there any more once the others are written anew.
+      const left = declaredChains(plan.installationId, saved, table).filter((chain) => !chains.includes(chain));
+      return [
+        `*${table}`,
+        ...chains.map((chain) => `:${chain} - [0:0]`),
+        ...leadingRules(plan.installationId, saved, table).map((rule) => rule.replace(/^-A/, '-D')),
+        ...chainRules(plan, family, table),
+        ...jumps(plan).map(({ hook, match, chain }) => `-I ${hook} 1 ${match} -j ${chain}`),
+        ...left.map((chain) => `-F ${chain}`),
+        ...left.map((chain) => `-X ${chain}`),
+        'COMMIT\n',
+      ];
+    })
     .join('\n');
 }
 
@@ -154,9 +175,11 @@ export function removeScript(installationId: string, saved: string): string | un
 export function findFault(plan: FirewallPlan, family: Family, saved: string): string | undefined {
   for (const table of tables) {
     const rules = tableRules(saved, table);
-    for (const chain of Object.values(chainNames(plan.installationId))) {
-      const wanted = chainRules(plan, family, table).filter((rule) => rule.startsWith(`-A ${chain} `));
-      const there = rules.filter((rule) => rule.startsWith(`-A ${chain} `));
+    const allWanted = Map.groupBy(chainRules(plan, family, table), chainOf);
+    const allThere = Map.groupBy(rules, chainOf);
+    for (const chain of chainsOf(plan, family, table)) {
+      const wanted = allWanted.get(chain) ?? [];
+      const there = allThere.get(chain) ?? [];
       const same = wanted.length === there.length && wanted.every((rule, at) => sameRule(rule, there[at] ?? ''));
       if (!same) return `${family} ${table}: the rules of ${chain} differ`;
     }
@@ -172,8 +195,11 @@ export function findFault(plan: FirewallPlan, family: Family, saved: string): st
   return undefined;
 }
 
+const chainOf = (rule: string): string => rule.slice(3, rule.indexOf(' ', 3));
+
 /** Versions of the tool differ in the order of matches and in spelling out defaults; the parts that decide are compared. */
 function sameRule(wanted: string, there: string): boolean {
+  if (wanted === there) return true;
   const parts = new Set(there.split(/\s+/));
   return wanted.split(/\s+/).every((part) => parts.has(part)) && target(wanted) === target(there);
 }

@@ -25,6 +25,11 @@ export async function applyFirewall(plan: FirewallPlan): Promise<void> {
   throw new Error(`the firewall rules did not hold: ${fault}`);
 }
 
+/** One change to the rules of IPv4; the tables that it names change each in one step. Throws when it did not come to be. */
+export async function changeFirewall(script: string): Promise<void> {
+  await restore('ipv4', script);
+}
+
 /** Why the rules are not in force; undefined when they are. Throws when they can't be read. */
 export async function findFirewallFault(plan: FirewallPlan): Promise<string | undefined> {
   for (const family of families) {

@@ -1,9 +1,11 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
 import type { Logger } from '../log.ts';
+import type { EgressRules } from '../protocol/egress.ts';
 import { installationLabel, networkName } from './container-spec.ts';
 import { asError, engineStatus, type DockerClient } from './docker-client.ts';
-import { applyFirewall, findFirewallFault, removeFirewall } from './firewall.ts';
+import { clearScript, egressOf, sameEgress, setScript, type Egress } from './egress-rules.ts';
+import { applyFirewall, changeFirewall, findFirewallFault, removeFirewall } from './firewall.ts';
 import { parseDenyAddress, type FirewallPlan } from './firewall-rules.ts';
 
 /** How long a flushed or outranked filter table may stay so; the security table holds meanwhile. */
@@ -20,17 +22,29 @@ interface SandboxNetworkOptions {
 /** The node's packet filter, as far as it matters here. */
 interface Firewall {
   apply(plan: FirewallPlan): Promise<void>;
+  /** One step between two plans. */
+  change(script: string): Promise<void>;
   /** undefined when the rules are in force. */
   findFault(plan: FirewallPlan): Promise<string | undefined>;
 }
-const nodeFirewall: Firewall = { apply: applyFirewall, findFault: findFirewallFault };
+const nodeFirewall: Firewall = { apply: applyFirewall, change: changeFirewall, findFault: findFirewallFault };
+
+/** Where a container is reached on the bridge. */
+interface Place {
+  containerId: string;
+  address: string;
+}
 
 /** The bridge of the sandboxes with network on, and the rules without which it must not carry a packet. */
 export class SandboxNetwork {
   readonly #docker: DockerClient;
   readonly #options: SandboxNetworkOptions;
-  readonly #plan: FirewallPlan;
+  readonly #base: Omit<FirewallPlan, 'sandboxes'>;
   readonly #firewall: Firewall;
+  /** The sandboxes' own rules, by container. */
+  readonly #egress = new Map<string, { address: string | undefined; egress: Egress }>();
+  /** One at a time writes to the packet filter. */
+  #turn: Promise<unknown> = Promise.resolve();
   #guard: NodeJS.Timeout | undefined;
   #checking: Promise<void> | undefined;
   #safe = false;
@@ -39,7 +53,7 @@ export class SandboxNetwork {
     this.#firewall = firewall;
     this.#docker = docker;
     this.#options = options;
-    this.#plan = {
+    this.#base = {
       installationId: options.installationId,
       bridge: bridgeName(options.installationId),
       resolvers: options.resolver === undefined ? [] : [options.resolver],
@@ -71,7 +85,7 @@ export class SandboxNetwork {
    * neighbour is then not even seen in the answers to ARP.
    */
   async isolatePorts(): Promise<void> {
-    const folder = `/sys/class/net/${this.#plan.bridge}/brif`;
+    const folder = `/sys/class/net/${this.#base.bridge}/brif`;
     for (const port of await readdir(folder)) {
       const file = `${folder}/${port}/isolated`;
       try {
@@ -83,28 +97,132 @@ export class SandboxNetwork {
     }
   }
 
-  async #checkOnce(): Promise<void> {
+  /** Before the first check: rules that an earlier life of the runner put in place, so that they stay without a gap. */
+  keep({ containerId, address }: { containerId: string; address: string | undefined }, rules: EgressRules): void {
+    const egress = egressOf(rules);
+    if (egress) this.#egress.set(containerId, { address, egress });
+  }
+
+  /**
+   * A container has begun to run at this address: what was in force there for another one, which is gone, must not be its; what it had
+   * at another address before a rest is in force here from now on.
+   */
+  async welcome({ containerId, address }: Place): Promise<void> {
+    const stale = [...this.#egress].filter(([id, its]) => its.address === address && id !== containerId);
+    for (const [id] of stale) await this.leave(id);
+    const own = this.#egress.get(containerId);
+    if (!own || own.address === address) return;
+    await this.leave(containerId);
+    await this.#exclusively(() => this.#place({ containerId, address }, own.egress));
+  }
+
+  /** Resolves once the rules are in force for the container, in place of those that it had. */
+  async setEgress(place: Place, rules: EgressRules): Promise<void> {
+    const egress = egressOf(rules);
+    if (sameEgress(egress, this.#egress.get(place.containerId)?.egress)) return;
+    if (egress === undefined) return await this.forget(place.containerId);
+    await this.#exclusively(() => this.#place(place, egress));
+  }
+
+  async #place({ containerId, address }: Place, egress: Egress): Promise<void> {
+    const before = this.#egress.get(containerId);
+    this.#egress.set(containerId, { address, egress });
     try {
-      const fault = await this.#firewall.findFault(this.#plan);
-      if (fault !== undefined) {
-        if (this.#safe) this.#options.log.warn('firewall_put_back', { fault });
-        await this.#firewall.apply(this.#plan);
-      }
-      if (!this.#safe) await this.#openBridge();
-      await this.isolatePorts();
-      this.#safe = true;
+      await this.#change(setScript(this.#base.installationId, address, egress, before?.address === undefined));
     } catch (cause) {
-      if (this.#safe) this.#options.log.error('firewall_lost_bridge_down', { error: asError(cause) });
-      this.#safe = false;
-      await setBridgeUp(this.#plan.bridge, false);
+      if (before === undefined) this.#egress.delete(containerId);
+      else this.#egress.set(containerId, before);
       throw cause;
     }
   }
 
+  /** Of a container that has no address any more, but may get another. */
+  async leave(containerId: string): Promise<void> {
+    if (!this.#egress.has(containerId)) return;
+    await this.#exclusively(async () => {
+      const its = this.#egress.get(containerId);
+      if (its?.address === undefined) return;
+      const { address, egress } = its;
+      this.#egress.set(containerId, { address: undefined, egress });
+      await this.#change(clearScript(this.#base.installationId, address));
+    });
+  }
+
+  /** Of a container that is gone, or has no rules of its own any more. */
+  async forget(containerId: string): Promise<void> {
+    if (!this.#egress.has(containerId)) return;
+    try {
+      await this.leave(containerId);
+    } finally {
+      this.#egress.delete(containerId);
+    }
+  }
+
+  /** Where one step does not succeed, because somebody was at the tables, all is written anew; where that fails, the bridge goes down. */
+  async #change(script: string): Promise<void> {
+    try {
+      await this.#firewall.change(script);
+    } catch (error) {
+      this.#options.log.warn('firewall_change_failed', { error: asError(error) });
+      try {
+        await this.#firewall.apply(this.#plan());
+      } catch (cause) {
+        await this.#close(cause);
+        throw cause;
+      }
+    }
+  }
+
+  async #checkOnce(): Promise<void> {
+    try {
+      if ((await this.#findFault()) !== undefined) await this.#exclusively(() => this.#putBack());
+      if (!this.#safe) await this.#exclusively(() => this.#openBridge());
+      await this.isolatePorts();
+      this.#safe = true;
+    } catch (cause) {
+      await this.#close(cause);
+      throw cause;
+    }
+  }
+
+  #findFault(): Promise<string | undefined> {
+    return this.#firewall.findFault(this.#plan());
+  }
+
+  /** Looks again first: a sandbox's rules may have been changing while they were read. */
+  async #putBack(): Promise<void> {
+    const fault = await this.#findFault();
+    if (fault === undefined) return;
+    if (this.#safe) this.#options.log.warn('firewall_put_back', { fault });
+    await this.#firewall.apply(this.#plan());
+  }
+
+  /** Without the rules no packet passes. */
+  async #close(cause: unknown): Promise<void> {
+    if (this.#safe) this.#options.log.error('firewall_lost_bridge_down', { error: asError(cause) });
+    this.#safe = false;
+    await setBridgeUp(this.#base.bridge, false);
+  }
+
+  #plan(): FirewallPlan {
+    return {
+      ...this.#base,
+      sandboxes: new Map(
+        [...this.#egress.values()].flatMap(({ address, egress }) => (address === undefined ? [] : [[address, egress]])),
+      ),
+    };
+  }
+
+  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.catch(() => undefined);
+    return await mine;
+  }
+
   /** Only with the rules in place, and then the rules again on top of what the engine wrote for the bridge. */
   async #openBridge(): Promise<void> {
-    if (await this.#makeBridge()) await this.#firewall.apply(this.#plan);
-    await setBridgeUp(this.#plan.bridge, true);
+    if (await this.#makeBridge()) await this.#firewall.apply(this.#plan());
+    await setBridgeUp(this.#base.bridge, true);
   }
 
   async close(): Promise<void> {
@@ -131,7 +249,7 @@ export class SandboxNetwork {
       EnableIPv6: false,
       Labels: { [installationLabel]: this.#options.installationId },
       Options: {
-        'com.docker.network.bridge.name': this.#plan.bridge,
+        'com.docker.network.bridge.name': this.#base.bridge,
         'com.docker.network.bridge.enable_icc': 'false',
         'com.docker.network.driver.mtu': String(await uplinkMtuBytes()),
       },

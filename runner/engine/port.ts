@@ -1,15 +1,21 @@
+import type { EgressRules } from '../protocol/egress.ts';
 import type { SandboxMetrics } from '../protocol/jobs.ts';
 
 /** What the runner needs of a container engine. docker.ts implements it; nothing else knows the engine. */
 export interface ContainerEngine {
-  /** What was found on this node, for the start-up report and heartbeats. Throws where sandboxes can't be run safely. */
-  prepare(): Promise<EngineReport>;
+  /**
+   * What was found on this node, for the start-up report and heartbeats. Throws where sandboxes can't be run safely. `egress`: of the
+   * containers that an earlier life left, whose rules stay in force throughout.
+   */
+  prepare(egress?: ReadonlyMap<string, EgressRules>): Promise<EngineReport>;
   /** As of now: 'on' goes while the deny rules can't be kept in place. */
   readonly networks: ('on' | 'off')[];
   /** Makes and starts a hardened container whose main process is the agent. On failure nothing is left behind. */
   start(request: ContainerRequest, signal: AbortSignal): Promise<StartedContainer>;
   /** cpu and memory of a running container. */
   resize(containerId: string, size: { cpus: number; memoryMiB: number }): Promise<void>;
+  /** Rules of its own for a container with the network on, in place of those that it had; they go when it is removed. */
+  setEgress(containerId: string, rules: EgressRules): Promise<void>;
   pause(containerId: string): Promise<void>;
   unpause(containerId: string): Promise<void>;
   /** Ends all that runs in it; its files stay, and nothing of its memory. Stopped already is fine. */

@@ -14,6 +14,7 @@ const plan: FirewallPlan = {
   bridge: 'gbx0123456789ab',
   resolvers: ['10.255.255.53'],
   deny: [{ cidr: '198.51.100.7/32', port: 6379 }],
+  sandboxes: new Map([['172.18.0.3', { allow: ['203.0.113.1/32'], deny: ['203.0.113.0/24'] }]]),
 };
 const other: FirewallPlan = { ...plan, installationId: 'ba9876543210', bridge: 'gbxba9876543210' };
 
@@ -30,7 +31,9 @@ function applied(...plans: FirewallPlan[]): string {
       });
       const jumps = lines.filter((line) => line.startsWith('-I')).toReversed();
       const chains = plans.flatMap((each) =>
-        ['OUT', 'BACK', 'NODE', 'REFUSE'].map((name) => `:GBX-${each.installationId}-${name} - [0:0]`),
+        ['OUT', 'BACK', 'NODE', 'EGRESS', 'REPLY', 'REFUSE'].map(
+          (name) => `:GBX-${each.installationId}-${name} - [0:0]`,
+        ),
       );
       return [
         `*${table}`,
@@ -69,7 +72,7 @@ describe('the rules', () => {
 
   test('chain names fit into 28 characters', () => {
     const names = applyScript(plan, 'ipv4', '').match(/(?<=^:)\S+/gm) ?? [];
-    expect(names.length).toBe(8);
+    expect(names.length).toBe(2 * 6 + 3);
     expect(names.every((name) => name.length <= 28)).toBe(true);
   });
 });
@@ -90,6 +93,8 @@ describe('faults', () => {
       missing: good.replace(/^.*-d 169\.254\.0\.0\/16.*\n/m, ''),
       changed: good.replace('-d 169.254.0.0/16 -j GBX-0123456789ab-REFUSE', '-d 169.254.0.0/16 -j ACCEPT'),
       added: good.replace('-A GBX-0123456789ab-OUT ', '-A GBX-0123456789ab-OUT -j ACCEPT\n-A GBX-0123456789ab-OUT '),
+      sandbox: good.replace(/^.*EGRESS -s 172\.18\.0\.3.*\n/m, ''),
+      itsRules: good.replace('-d 203.0.113.0/24 -j GBX-0123456789ab-REFUSE', '-d 203.0.113.0/24 -j RETURN'),
       jump: good.replace(/^-A INPUT .*\n/m, ''),
       outranked: good.replace('-A INPUT', '-A INPUT -s 172.18.0.0/16 -j ACCEPT\n-A INPUT'),
     };

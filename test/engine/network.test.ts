@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { connectDocker, dockerSocketPath } from '../../runner/engine/docker-client.ts';
-import { applyFirewall, findFirewallFault } from '../../runner/engine/firewall.ts';
+import { applyFirewall, changeFirewall, findFirewallFault } from '../../runner/engine/firewall.ts';
 import { bridgeName, removeNetwork, SandboxNetwork } from '../../runner/engine/network.ts';
 import { createLogger } from '../../runner/log.ts';
 
@@ -22,6 +22,7 @@ test('a bridge whose rules can not be put back is taken down, and comes up again
         if (broken) throw new Error('the packet filter refuses');
         await applyFirewall(plan);
       },
+      change: changeFirewall,
       findFault: async (plan) => (broken ? 'flushed' : findFirewallFault(plan)),
     },
   );
@@ -49,6 +50,7 @@ test('a network that can not be made safe at first is not offered, has no bridge
     { installationId, resolver: undefined, denyAddresses: [], log },
     {
       apply: (plan) => (broken ? Promise.reject(new Error('no iptables')) : applyFirewall(plan)),
+      change: changeFirewall,
       findFault: async (plan) => (broken ? 'none' : findFirewallFault(plan)),
     },
   );

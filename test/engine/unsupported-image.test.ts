@@ -61,6 +61,7 @@ const specOf = (image: string): SandboxSpec => ({
   network: 'off',
   cpus: 1,
   memoryMiB: 128,
+  egress: { allow: [], deny: [] },
   env: {},
   deadlineMode: 'fixed',
   ttlMs: 60_000,

@@ -1,0 +1,25 @@
+/** How an installation's chains in the packet filter are called; a chain's name holds 28 characters. */
+
+export const chainPrefix = (installationId: string): string => `GBX-${installationId}-`;
+
+export const chainNames = (installationId: string) => {
+  const prefix = chainPrefix(installationId);
+  return {
+    out: `${prefix}OUT`,
+    back: `${prefix}BACK`,
+    node: `${prefix}NODE`,
+    /** Lead to the sandboxes' own chains, by their addresses. */
+    egress: `${prefix}EGRESS`,
+    reply: `${prefix}REPLY`,
+    refuse: `${prefix}REFUSE`,
+  };
+};
+
+/** Of the sandbox at an address: what it sends, and what is sent back to it. */
+export const sandboxChains = (installationId: string, address: string) => {
+  const hex = address
+    .split('.')
+    .map((part) => Number(part).toString(16).padStart(2, '0'))
+    .join('');
+  return { sent: `${chainPrefix(installationId)}S${hex}`, received: `${chainPrefix(installationId)}R${hex}` };
+};
