@@ -90,6 +90,7 @@ function restore(parts: AdoptionParts, row: JournalRow, home: Home | undefined):
     changing: false,
     cpus: row.cpus,
     memoryMiB: row.memoryMiB,
+    egress: row.egress,
     home,
     deadline: restoreDeadline(row, parts.kernelBoot, monotonicMs()),
     onTimeout: row.onTimeout,

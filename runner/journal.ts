@@ -2,6 +2,7 @@ import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { z } from 'zod';
 import { deadlineModes, sandboxOutcome, timeoutActions, type SandboxOutcome } from './protocol/jobs.ts';
+import { egressRules } from './protocol/egress.ts';
 import { endReasons } from './protocol/end-reasons.ts';
 import { runnerFault, type RunnerFault } from './protocol/errors.ts';
 import { rests } from './sandboxes/sandbox.ts';
@@ -57,6 +58,8 @@ const row = z.object({
   slot: z.string().nullable(),
   cpus: z.number(),
   memoryMiB: z.int(),
+  /** In force again before the next life takes a job. */
+  egress: egressRules.default({ allow: [], deny: [] }),
   /** CLOCK_MONOTONIC, valid on the machine boot `kernelBoot`. Running: the deadline. Paused: when the pause ends the sandbox. */
   expiresAtMonotonicMs: z.number().nullable(),
   kernelBoot: z.string(),

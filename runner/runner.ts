@@ -24,6 +24,7 @@ import { pauseAtTimeout } from './handlers/sandbox-timeout.ts';
 import { Heart } from './heartbeat.ts';
 import { openJournal, type Journal } from './journal.ts';
 import type { Logger } from './log.ts';
+import type { EgressRules } from './protocol/egress.ts';
 import { inStreamName } from './protocol/ids.ts';
 import type { HeartbeatAnswer, JoinAnswer } from './protocol/node-report.ts';
 import { Capacity, memoryAvailableMiB } from './sandboxes/capacity.ts';
@@ -70,7 +71,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
   log.info('joined', { runnerId: joined.runnerId, cell: joined.cell, boot });
 
   const engine = await parts.openEngine(joined);
-  const report = await engine.prepare();
+  const report = await engine.prepare(egressOnRecord(journal));
   for (const note of report.notes) log.info('engine_note', { note });
   let heart: Heart | undefined;
   // The control plane makes the runner's Redis user anew when it hears of the runner.
@@ -154,6 +155,12 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
       journal.close();
     },
   };
+}
+
+/** By container: rules that must not lapse while this life begins. */
+function egressOnRecord(journal: Journal): Map<string, EgressRules> {
+  const alive = journal.sandboxes().filter(({ state }) => state === 'running' || state === 'paused');
+  return new Map(alive.flatMap(({ containerId, egress }) => (containerId === null ? [] : [[containerId, egress]])));
 }
 
 async function joinCell(parts: RunnerParts, journal: Journal): Promise<JoinAnswer> {

@@ -8,6 +8,7 @@ import { faultOf, type HandlerContext, type LifecycleHandler, type LifecycleWork
 import { createSandbox } from './sandbox-create.ts';
 import { changeSandboxDeadline } from './sandbox-deadline.ts';
 import { announceKill, killSandbox } from './sandbox-kill.ts';
+import { changeSandboxNetwork } from './sandbox-network.ts';
 import { pauseSandbox, resumeSandbox } from './sandbox-pause.ts';
 
 const handlers: { [N in LifecycleJobName]: LifecycleHandler<N> } = {
@@ -16,6 +17,7 @@ const handlers: { [N in LifecycleJobName]: LifecycleHandler<N> } = {
   'sandbox.pause': pauseSandbox,
   'sandbox.resume': resumeSandbox,
   'sandbox.deadline': changeSandboxDeadline,
+  'sandbox.network': changeSandboxNetwork,
 };
 
 const kinds: Record<LifecycleJobName, LifecycleKind> = {
@@ -24,6 +26,7 @@ const kinds: Record<LifecycleJobName, LifecycleKind> = {
   'sandbox.pause': 'change',
   'sandbox.resume': 'change',
   'sandbox.deadline': 'change',
+  'sandbox.network': 'change',
 };
 
 /** Resolves when the job is done and answered, well or badly: whatever happened, it is not to be delivered again. */

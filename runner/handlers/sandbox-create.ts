@@ -55,6 +55,7 @@ function newSandbox(job: LifecycleWork<'sandbox.create'>): Sandbox {
     changing: false,
     cpus: job.spec.cpus,
     memoryMiB: job.spec.memoryMiB,
+    egress: job.spec.egress,
     home: undefined,
     deadline: beginDeadline(job.spec, monotonicMs()),
     onTimeout: job.spec.onTimeout,

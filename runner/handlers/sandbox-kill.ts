@@ -39,6 +39,7 @@ function tombstone(kill: Kill): Sandbox {
     changing: false,
     cpus: 0,
     memoryMiB: 0,
+    egress: { allow: [], deny: [] },
     home: undefined,
     deadline: beginDeadline(terms, monotonicMs()),
     onTimeout: 'kill',

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { channelId, requestId, sandboxId, tenantId } from './ids.ts';
 import { attachment, processInfo, processSelector, processSpec } from './process.ts';
+import { egressRules } from './egress.ts';
 import { fileCall, fileRead, fileWatch, fileWrite } from './files.ts';
 
 /** Where the answers go: one channel of one Broker shard's stream. The channel id is random and known to this runner only. */
@@ -30,6 +31,8 @@ export const timeoutActions = ['kill', 'pause'] as const;
 export const sandboxSpec = z.object({
   template: z.object({ name: z.string().min(1).max(128), image: z.string().min(1).max(256) }),
   network: z.enum(networkModes),
+  /** With the network on; from before anything runs in it. */
+  egress: egressRules.default({ allow: [], deny: [] }),
   cpus: z.number().min(0.1).max(64),
   memoryMiB: z
     .int()
@@ -155,6 +158,12 @@ export const jobCatalog = {
   'sandbox.deadline': {
     queue: 'lifecycle',
     data: lifecycleEnvelope.extend({ ttlMs: z.int().min(0), onlyExtend: z.boolean() }),
+    result: sandboxOutcome,
+  },
+  /** In place of all that it had. Answered once they are in force. */
+  'sandbox.network': {
+    queue: 'lifecycle',
+    data: lifecycleEnvelope.extend({ egress: egressRules }),
     result: sandboxOutcome,
   },
 } as const satisfies Record<string, { queue: 'exec' | 'lifecycle'; data: z.ZodType; result: z.ZodType | null }>;

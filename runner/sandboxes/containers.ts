@@ -67,14 +67,19 @@ export class Containers {
   /** Throws image_unsupported, engine_failed or the signal's reason; then nothing is left behind. */
   async obtain(spec: SandboxSpec, signal: AbortSignal): Promise<{ container: Obtained; warm: boolean }> {
     const claimed = this.#parts.pool.claim({ image: spec.template.image, network: spec.network });
-    if (!claimed) return { container: await this.#startCold(spec, signal), warm: false };
+    const container = claimed ?? (await this.#startCold(spec, signal));
     try {
-      await this.#fit(claimed, spec);
+      // Nothing but the agent has run in it so far.
+      await Promise.all([claimed && this.#fit(claimed, spec), this.#confine(container, spec)]);
     } catch (error) {
-      await this.discard(claimed);
+      await this.discard(container);
       throw engineFault(error);
     }
-    return { container: claimed, warm: true };
+    return { container, warm: claimed !== undefined };
+  }
+
+  async #confine(container: Home, { egress }: SandboxSpec): Promise<void> {
+    if (egress.deny.length > 0) await this.#parts.engine.setEgress(container.containerId, egress);
   }
 
   /** Starts a stopped container again and waits for its agent. Throws engine_failed, agent_unavailable or the signal's reason; then it is stopped. */

@@ -1,5 +1,6 @@
 import type { AgentSession } from '../agent/session.ts';
 import { monotonicMs } from '../clock.ts';
+import type { EgressRules } from '../protocol/egress.ts';
 import type { EndReason } from '../protocol/node-report.ts';
 import type { Deadline } from './deadline.ts';
 import type { RunningProcess } from './running-process.ts';
@@ -32,6 +33,7 @@ export interface Sandbox {
   changing: boolean;
   cpus: number;
   memoryMiB: number;
+  egress: EgressRules;
   home: Home | undefined;
   deadline: Deadline;
   readonly onTimeout: 'kill' | 'pause';

@@ -293,6 +293,7 @@ function journalRow(sandbox: Sandbox, kernelBoot: string): JournalRow {
     slot: sandbox.home?.slot ?? null,
     cpus: sandbox.cpus,
     memoryMiB: sandbox.memoryMiB,
+    egress: sandbox.egress,
     expiresAtMonotonicMs: sandbox.deadline.expiresAtMs,
     kernelBoot,
     deadlineMode: sandbox.deadline.mode,

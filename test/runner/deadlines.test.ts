@@ -82,6 +82,7 @@ test('a new life keeps the journaled moment, up to the journal’s lag, and trus
         slot: '',
         cpus: 1,
         memoryMiB: 1,
+        egress: { allow: [], deny: [] },
       };
       const ends = { endReason: null, endedAtMs: null, recorded: false };
       const restored = restoreDeadline({ ...rest, ...ends, ...row }, 'this', nowMs);

@@ -83,6 +83,7 @@ const row = (
   slot: containerId && `slot-${containerId}`,
   cpus: 1,
   memoryMiB: 64,
+  egress: { allow: [], deny: [] },
   expiresAtMonotonicMs: 0,
   kernelBoot: 'boot',
   rest,

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { host } from '../security/sandbox.ts';
 import { waitFor } from '../wait-for.ts';
 import { attachment, processSpec } from './support/harness.ts';
 import { startTestNode, type TestNode } from './support/node.ts';
@@ -37,6 +38,38 @@ test('after kill -9 the next life adopts the sandbox, and a process in it goes o
   expect(events.map(({ t }) => t).slice(0, 2)).toEqual(['accepted', 'started']);
   expect(textOf(events)).toMatch(/^1\n2\n3\n/);
   await edge.call('sandbox.kill', { sandboxId }, { revision: 2, graceMs: 0 });
+});
+
+test('after kill -9 a sandbox’s network rules are in force all the time, and the next life knows them', async () => {
+  const { edge, installationId } = node;
+  const egress = { allow: ['192.0.2.129'], deny: ['192.0.2.128/25'] };
+  const sandboxId = await node.create({ network: 'on', egress });
+  const rules = async (): Promise<string[]> => {
+    const text = await host('iptables-save', '-t', 'security');
+    return text
+      .split('\n')
+      .filter((line) => line.includes(installationId) && /-[SR][0-9a-f]{8} |EGRESS|REPLY/.test(line));
+  };
+  const before = await rules();
+  expect(before.filter((line) => line.startsWith('-A')).length).toBeGreaterThanOrEqual(8);
+  await node.stop('SIGKILL');
+  const started = new AbortController();
+  const watching = (async () => {
+    const seen = new Set<string>();
+    while (!started.signal.aborted) seen.add((await rules()).join('\n'));
+    return [...seen];
+  })();
+  await node.start();
+  started.abort();
+  expect(await watching).toEqual([before.join('\n')]);
+  // That life has them on record as well: it takes them away when told to, and with the sandbox.
+  const changed = { allow: [], deny: ['192.0.2.130'] };
+  const outcome = await edge.call('sandbox.network', { sandboxId }, { revision: 2, egress: changed });
+  expect(outcome.at(-1)).toMatchObject({ value: { state: 'running' } });
+  expect((await rules()).join('\n')).toMatch(/-d 192\.0\.2\.130\/32/);
+  expect((await rules()).join('\n')).not.toMatch(/192\.0\.2\.128/);
+  await edge.call('sandbox.kill', { sandboxId }, { revision: 3, graceMs: 0 });
+  expect((await rules()).join('\n')).not.toMatch(/192\.0\.2\./);
 });
 
 test('a sandbox past its deadline ends with no control plane there, and is reported until recorded', async () => {

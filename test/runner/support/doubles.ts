@@ -1,5 +1,6 @@
 import type { AgentSession, ProcessSink, ReaderHandle } from '../../../runner/agent/session.ts';
 import type { Container, ContainerEngine, ContainerEvent, StartedContainer } from '../../../runner/engine/port.ts';
+import type { EgressRules } from '../../../runner/protocol/egress.ts';
 import { RunnerError } from '../../../runner/protocol/errors.ts';
 import type { ProcessExit, ProcessSpec } from '../../../runner/protocol/process.ts';
 import { hex } from './edge.ts';
@@ -35,6 +36,11 @@ export class EngineDouble implements ContainerEngine {
   }
 
   async resize() {}
+  readonly egress = new Map<string, EgressRules>();
+  async setEgress(id: string, rules: EgressRules) {
+    this.#get(id);
+    this.egress.set(id, rules);
+  }
   async pause(id: string) {
     await this.pauseGate;
     if (this.failPauses-- > 0) throw new Error('the engine is away');

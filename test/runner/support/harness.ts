@@ -35,6 +35,7 @@ export interface Harness {
 export const sandboxSpec = (rest: Partial<SandboxSpec> = {}): SandboxSpec => ({
   template: { name: 'base', image: 'glovebox/base:latest' },
   network: 'off',
+  egress: { allow: [], deny: [] },
   cpus: 2,
   memoryMiB: 512,
   env: { GREETING: 'hello' },
