@@ -159,7 +159,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
 
 /** By container: rules that must not lapse while this life begins. */
 function egressOnRecord(journal: Journal): Map<string, EgressRules> {
-  const alive = journal.sandboxes().filter(({ state }) => state === 'running' || state === 'paused');
+  const alive = journal.sandboxes().filter(({ state }) => state !== 'creating' && state !== 'ended');
   return new Map(alive.flatMap(({ containerId, egress }) => (containerId === null ? [] : [[containerId, egress]])));
 }
 

@@ -49,6 +49,7 @@ const examples: Record<string, Example> = {
   changeSandbox: { json: { metadata: { a: 'b' } } },
   setSandboxTimeout: { json: { timeoutSeconds: 60 } },
   resumeSandbox: { json: {} },
+  changeSandboxNetwork: { json: { deny: ['203.0.113.0/24'] } },
   connectSandbox: { json: { timeoutSeconds: 60 } },
   exec: { json: { command: 'true' } },
   startProcess: { json: { command: 'true' } },

@@ -46,6 +46,7 @@ const row: fc.Arbitrary<RecordedSandbox> = fc.record({
   startedAtMs: fc.option(fc.integer({ min: 0, max: 2 * NOW })),
   memoryMiB: fc.constant(512),
   memoryKept: fc.constantFrom(true, false, null),
+  egress: fc.constant({ allow: [], deny: [] }),
   ttlMs: fc.constant(300_000),
   deadlineMode: fc.constantFrom('fixed' as const, 'idle' as const),
 });
@@ -135,6 +136,7 @@ test('a create is never delivered again', () => {
     fc.property(row, fc.option(report, { nil: undefined }), (entry, seen) => {
       expect(judgeOpenJob({ ...entry, openJob: 'create' }, seen)).toBe('fail_create');
       expect(judgeOpenJob({ ...entry, openJob: 'kill' }, seen)).toBe('redeliver');
+      expect(judgeOpenJob({ ...entry, openJob: 'network' }, seen)).toBe('redeliver');
     }),
   );
 });

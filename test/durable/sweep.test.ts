@@ -23,6 +23,7 @@ const row = (runnerId: string): RecordedSandbox => ({
   memoryKept: null,
   ttlMs: 1,
   deadlineMode: 'fixed',
+  egress: { allow: [], deny: [] },
 });
 
 /** Runners that were all heard at 0, and what the sweep writes of them. Only what it writes with is stood in for. */
@@ -80,4 +81,37 @@ test('within a lease of Fleet’s own start nobody is given up: it has not liste
   hear(steady, nowMs);
   await sweep.run(nowMs);
   expect(written).toEqual([`${silent} unreachable`]);
+});
+
+test('rules whose caller is gone are delivered again as they are on record, and settled once they are in force', async () => {
+  const roster = new Roster();
+  const runner = roster.remember(steady, 'online', 0);
+  roster.hear(runner, { boot: 'a', sequence: 1, sandboxes: [] } as Partial<Heartbeat> as Heartbeat, 0);
+  const egress = { allow: [], deny: ['203.0.113.0/24'] };
+  const open: RecordedSandbox = { ...row(steady), revision: 7, openJob: 'network', egress };
+  const settled: unknown[] = [];
+  const delivered: unknown[] = [];
+  const work: Promise<unknown>[] = [];
+  const records: Partial<Records> = {
+    withOverdueJob: async () => [open],
+    postpone: async () => undefined,
+    settle: async (...args) => void settled.push(args),
+    dropOldHistory: async () => undefined,
+  };
+  const sweep = new Sweep({
+    roster,
+    records: records as Records,
+    broker: {
+      lifecycle: async (name, runnerId, data) => {
+        delivered.push([name, runnerId, data]);
+        return { state: 'running', expiresAtMs: 1 };
+      },
+    },
+    startedAtMs: -MINUTE_MS,
+    after: (done) => void work.push(done),
+  });
+  await sweep.run(1_000);
+  await Promise.all(work);
+  expect(delivered).toMatchObject([['sandbox.network', steady, { sandboxId: open.id, revision: 7, egress }]]);
+  expect(settled).toMatchObject([[open, {}, { kind: 'network' }]]);
 });

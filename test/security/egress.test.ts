@@ -245,6 +245,25 @@ print(json.dumps(results))`);
     await first.remove();
   });
 
+  test('one that rested has its rules again, at whichever address it gets, and left none where it was', async () => {
+    const first = await its.start({ network: 'on' });
+    await its.engine.setEgress(first.containerId, { allow: [], deny: ['0.0.0.0/0'] });
+    const address = await addressOf(first);
+    await its.engine.stop(first.containerId);
+    expect(await ownChains()).toEqual([]);
+    const next = await its.start({ network: 'on' });
+    expect(await addressOf(next)).toBe(address);
+    await its.engine.restart(first.containerId);
+    await first.session.ready(20_000);
+    await first.session.configure({ env: { PATH: '/usr/bin:/bin' }, cwd: '/' });
+    expect(await addressOf(first)).not.toBe(address);
+    expect(await reached(first)).toEqual(['refused', 'refused', 'refused']);
+    expect(await reached(next)).toEqual(['reached', 'reached', 'reached']);
+    await next.remove();
+    await first.remove();
+    expect(await ownChains()).toEqual([]);
+  });
+
   test('another installation’s are not touched, and it does not touch these', async () => {
     await set([], [outside.addresses[0]]);
     const other = await startTestEngine();

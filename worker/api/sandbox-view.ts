@@ -17,6 +17,7 @@ export const viewSandbox = (row: Awaited<ReturnType<typeof getSandbox>>): z.infe
   cpu: row.cpus,
   memoryMiB: row.memoryMiB,
   network: row.network,
+  egress: row.egress,
   onTimeout: row.onTimeout,
   keepMemory: row.keepMemory,
   memoryKept: row.state === 'paused' ? row.memoryKept : null,

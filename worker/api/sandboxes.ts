@@ -10,6 +10,7 @@ import { listSandboxes } from '../core/sandboxes/list-sandboxes.ts';
 import { pauseSandbox } from '../core/sandboxes/pause-sandbox.ts';
 import { resumeSandbox } from '../core/sandboxes/resume-sandbox.ts';
 import { setDeadline } from '../core/sandboxes/set-deadline.ts';
+import { updateNetwork } from '../core/sandboxes/update-network.ts';
 import type { App } from './app-env.ts';
 import { contextOf } from './context.ts';
 import { viewSandbox } from './sandbox-view.ts';
@@ -89,5 +90,10 @@ export const registerSandboxes = (app: App): void => {
     const { timeoutSeconds } = c.req.valid('json');
     const { sandbox, resumed } = await connectSandbox(contextOf(c), c.req.valid('param').sandboxId, timeoutSeconds);
     return c.json({ ...viewSandbox(sandbox), resumed }, 200);
+  });
+
+  app.openapi(routes.changeNetworkRoute, async (c) => {
+    const sandbox = await updateNetwork(contextOf(c), c.req.valid('param').sandboxId, c.req.valid('json'));
+    return c.json(viewSandbox(sandbox), 200);
   });
 };

@@ -40,6 +40,18 @@ const memory = {
   memoryKept: z.boolean().openapi({ description: 'Processes go on where they were.' }),
   memoryFreed: z.boolean().openapi({ description: 'Their memory was given back to the node.' }),
 };
+const egressEntries = z.array(z.string().max(64)).max(64, 'at most 64 addresses or networks').default([]);
+/** Kept as it was given. */
+const egressInput = z
+  .strictObject({
+    allow: egressEntries.openapi({ description: 'Outranks `deny`.', example: ['203.0.113.7'] }),
+    deny: egressEntries.openapi({ description: 'Everything: `0.0.0.0/0` and `::/0`.', example: ['0.0.0.0/0'] }),
+  })
+  .openapi('EgressRules', {
+    description: `Where it may go: IP addresses and networks in CIDR form. Without any: to every public address. Private ranges, metadata
+services and the node stay denied whatever is allowed, and the one resolver stays reachable. No IPv6 leaves a sandbox.`,
+  });
+const egressView = z.object({ allow: z.array(z.string()), deny: z.array(z.string()) });
 
 export const sandboxView = z
   .object({
@@ -57,6 +69,7 @@ export const sandboxView = z
     cpu: z.number(),
     memoryMiB: z.int(),
     network: z.enum(['on', 'off']),
+    egress: egressView,
     onTimeout: z.enum(['kill', 'pause']),
     keepMemory: z.boolean(),
     memoryKept: memory.memoryKept.nullable(),
@@ -92,6 +105,7 @@ const createBody = z
       .enum(['on', 'off'])
       .optional()
       .openapi({ description: 'Absent: on, or off where no runner has its network rules in place.' }),
+    egress: egressInput.default({ allow: [], deny: [] }),
     onTimeout: z.enum(['kill', 'pause']).default('kill').openapi({ description: 'What happens when its time is up.' }),
     keepMemory: z.boolean().default(true).openapi({
       description: 'Of a pause at the timeout: whether processes go on after it, or only the files are kept.',
@@ -340,6 +354,18 @@ paused or resumed is waited for, up to 30 seconds.`,
   },
 });
 
+export const changeNetworkRoute = createRoute({
+  method: 'put',
+  path: `${base}/{sandboxId}/network`,
+  operationId: 'changeSandboxNetwork',
+  tags,
+  summary: 'Replace the egress rules',
+  description: `Of a running sandbox with the network on; what is left out is cleared. Answers once they are in force: connections that are
+open to what is denied from now on carry nothing more, in neither direction.`,
+  request: { params: sandboxParams, body: jsonBody(egressInput) },
+  responses: { 200: { description: 'In force.', ...one }, ...errorResponses([404, 409, 410, 413, 502]) },
+});
+
 export const sandboxRoutes = [
   createSandboxRoute,
   listSandboxesRoute,
@@ -350,4 +376,5 @@ export const sandboxRoutes = [
   pauseSandboxRoute,
   resumeSandboxRoute,
   connectSandboxRoute,
+  changeNetworkRoute,
 ];

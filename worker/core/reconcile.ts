@@ -1,3 +1,4 @@
+import type { EgressRules } from '../../db/cell.ts';
 import type { OpenJob, PersistedState } from '../../db/enums.ts';
 import type { EndReason, HeartbeatAnswer, ObservedSandbox } from '../../runner/protocol/node-report.ts';
 
@@ -18,6 +19,7 @@ export interface RecordedSandbox {
   memoryKept: boolean | null;
   ttlMs: number;
   deadlineMode: 'fixed' | 'idle';
+  egress: EgressRules;
 }
 
 export interface Judgement {
@@ -131,9 +133,10 @@ export const judgeOpenJob = (
     case 'resume':
       return known === 'running' ? 'settle_running' : 'redeliver';
     case 'kill':
+    // What the runner tells of itself doesn't show the rules; doing it again shows.
+    case 'network':
       return 'redeliver';
     case 'deadline':
-    case 'network':
     case 'snapshot':
     case null:
       return 'drop';

@@ -41,6 +41,7 @@ const done = {
   'sandbox.pause': 'paused',
   'sandbox.resume': 'running',
   'sandbox.deadline': 'running',
+  'sandbox.network': 'running',
 } as const;
 
 /**

@@ -6,6 +6,7 @@ import { limits } from '../../../runner/protocol/limits.ts';
 import { ServiceError } from '../errors.ts';
 import { newOperationId, newSandboxId } from '../ids.ts';
 import type { Context } from '../ports.ts';
+import { requireEgressRules } from './egress-rules.ts';
 import { canonicalHash, findByIdempotencyKey, waitForWinner } from './idempotency.ts';
 import { launchSandbox } from './launch-sandbox.ts';
 import { placeSandbox } from './place-sandbox.ts';
@@ -60,6 +61,7 @@ export interface CreatedSandbox {
  */
 export const createSandbox = async (ctx: Context, input: CreateSandbox): Promise<CreatedSandbox> => {
   checkLimits(ctx, input);
+  checkEgress(input);
   const [template, idempotencyHash] = await Promise.all([
     ctx.templates.get(ctx.directory, input.template, ctx.now()),
     input.idempotencyKey === undefined ? null : canonicalHash(input),
@@ -96,6 +98,14 @@ const checkLimits = (ctx: Context, input: CreateSandbox): void => {
   requireTimeout(ctx, input.timeoutSeconds);
   if (input.cpus > tenant.maxCpus) throw over('cpu', `${tenant.maxCpus} vCPU`);
   if (input.memoryMiB > tenant.maxMemoryMiB) throw over('memoryMiB', `${tenant.maxMemoryMiB} MiB`);
+};
+
+const checkEgress = ({ egress, network }: CreateSandbox): void => {
+  const { allow, deny } = requireEgressRules(egress);
+  if (network !== 'off' || allow.length + deny.length === 0) return;
+  throw new ServiceError('invalid_argument', 'A sandbox without a network has no egress rules.', {
+    issues: [{ path: 'egress', message: "not with network 'off'" }],
+  });
 };
 
 const newRow = (

@@ -46,6 +46,7 @@ const deliver = (ctx: Context, row: Sandbox): Promise<SandboxOutcome> => {
       spec: {
         template: { name: row.template, image: row.image },
         network: row.network,
+        egress: row.egress,
         cpus: row.cpus,
         memoryMiB: row.memoryMiB,
         env: row.env,

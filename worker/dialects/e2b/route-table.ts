@@ -1,6 +1,7 @@
 import { apiKeyRoutes } from './api-keys.ts';
 import { logRoutes } from './logs.ts';
 import { metricsRoutes } from './metrics.ts';
+import { networkRoutes } from './network-update.ts';
 import { pauseRoutes } from './pauses.ts';
 import type { E2bRoute } from './route.ts';
 import { sandboxListRoutes } from './sandbox-lists.ts';
@@ -18,6 +19,7 @@ export const e2bRoutes: readonly E2bRoute[] = [
   ...metricsRoutes,
   ...sandboxRoutes,
   ...pauseRoutes,
+  ...networkRoutes,
   ...logRoutes,
   ...templateRoutes,
   ...teamRoutes,

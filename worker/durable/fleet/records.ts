@@ -28,6 +28,7 @@ const recorded = {
   memoryKept: sandboxes.memoryKept,
   ttlMs: sandboxes.ttlMs,
   deadlineMode: sandboxes.deadlineMode,
+  egress: sandboxes.egress,
 };
 
 const endWords: Record<EndReason, string> = {

@@ -100,6 +100,13 @@ export class Sweep {
     }
     if (row.openJob === 'resume')
       after(broker.lifecycle('sandbox.resume', runnerId, { ...envelope(row), ttlMs: row.ttlMs }, REDELIVERY_MS));
+    if (row.openJob === 'network') after(this.#changeNetwork(row, runnerId));
+  }
+
+  async #changeNetwork(row: RecordedSandbox, runnerId: string): Promise<void> {
+    const { broker, records } = this.#parts;
+    await broker.lifecycle('sandbox.network', runnerId, { ...envelope(row), egress: row.egress }, REDELIVERY_MS);
+    await records.settle(row, {}, { kind: 'network', message: 'Network rules changed.' });
   }
 
   #kill(row: RecordedSandbox): void {
