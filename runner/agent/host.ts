@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import type { Duplex } from 'node:stream';
 import type { z } from 'zod';
 import type { AgentEvent, AgentHello } from '../protocol/agent.ts';
 import { agentProtocol, frameBounds } from '../protocol/agent.ts';
@@ -17,6 +18,7 @@ import { fileOperations, readHead, writeResult } from '../protocol/files.ts';
 import type { Attachment, ProcessInfo, ProcessSpec, SignalName } from '../protocol/process.ts';
 import { ControlConnection, unavailable } from './connection.ts';
 import { ExpectedData } from './data.ts';
+import { forwardOver } from './forward.ts';
 import type { Accepted, AgentLog } from './listener.ts';
 import { AgentListener } from './listener.ts';
 import { PendingRequests } from './pending.ts';
@@ -163,6 +165,11 @@ class HostSession implements AgentSession {
     sink: (events: WatchEvent[], droppedEvents: number) => void,
   ): Promise<{ close(): void }> {
     return await this.#watches.open(request, sink, (body) => this.#request(body, nothingShape));
+  }
+
+  async connect(port: number, idleMs: number | undefined): Promise<Duplex> {
+    const ask = (token: string): Promise<null> => this.#request({ op: 'connect', port, token }, nothingShape);
+    return await forwardOver(this.#expected, ask, idleMs);
   }
 
   async close(): Promise<void> {

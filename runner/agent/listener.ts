@@ -4,13 +4,15 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { AgentHello } from '../protocol/agent.ts';
 import { FrameReader, decodeJson, frameBounds, frameKind } from '../protocol/agent.ts';
+import { limits } from '../protocol/limits.ts';
 import { SOCKET_NAME } from './paths.ts';
 import { AgentViolation, helloShape } from './replies.ts';
 
 export type AgentLog = (event: string, fields?: Record<string, string | number | boolean>) => void;
 
 const socketPathBytesMax = 107;
-const connectionsMax = 64;
+/** Transfers, and the connections into the sandbox. */
+const connectionsMax = 64 + limits.portConnectionsPerSandbox;
 const helloMs = 2_000;
 /** An agent that breaks the protocol this often within one session is not listened to any more. */
 const violationsMax = 16;

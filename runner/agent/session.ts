@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import type { Attachment, ProcessExit, ProcessInfo, ProcessSpec, SignalName } from '../protocol/process.ts';
 import type {
   FileInput,
@@ -45,6 +46,12 @@ export interface AgentSession {
   /** Consumes `body` to its end; an error thrown by it, or an abort, leaves the target as it was. */
   write(request: FileWrite, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<WriteResult>;
   watch(request: FileWatch, sink: (events: WatchEvent[], droppedEvents: number) => void): Promise<{ close(): void }>;
+
+  /**
+   * A TCP connection to a server that listens inside; throws port_not_open. Half-close goes either way; it fails, never just ends, when it
+   * is cut, and when nothing moves on it for `idleMs`.
+   */
+  connect(port: number, idleMs: number | undefined): Promise<Duplex>;
 
   /** Ends the session: stops listening, removes the socket directory, fails all that is pending. */
   close(): Promise<void>;

@@ -69,6 +69,8 @@ export type AgentRequest = { id: number } & (
   | { op: 'write'; write: FileWrite; token: string }
   | { op: 'watch'; watch: FileWatch; watchId: number }
   | { op: 'unwatch'; watchId: number }
+  /** The agent connects to the port, replies, and dials a data connection with `token` that carries the bytes both ways; `end` is a FIN. */
+  | { op: 'connect'; port: number; token: string }
 );
 
 export type AgentReply = { id: number; value: unknown } | { id: number; fault: RunnerFault };

@@ -31,6 +31,9 @@ export const runnerErrorCodes = [
   'watcher_not_found',
   'conflict', // with what there is, whatever it is
   'too_many_watches',
+  'port_not_open', // nothing listens there
+  'port_failed', // what listens there broke off, or doesn't speak HTTP
+  'too_many_connections',
   'transfer_failed',
   'template_unavailable',
   'image_unsupported', // the agent cannot run in this image

@@ -56,6 +56,18 @@ export const limits = {
   /** Names and values of one file's metadata together; ext4 has room for so much. */
   metadataBytes: 4096,
   metadataKeys: 512,
+  /** Of one request to a port and of its answer: request line or status, and headers, together. */
+  portHeadBytes: 64 * 1024,
+  portHeaders: 256,
+  portTargetBytes: 16 * 1024,
+  /** Connections into one sandbox at once, requests and WebSockets together. */
+  portConnectionsPerSandbox: 256,
+  portSocketsPerSandbox: 64,
+  portConnectionsPerTenantAndNode: 1024,
+  /** A request to a port on which nothing moves for this long is cut. */
+  portIdleMs: 620_000,
+  /** One WebSocket message, either way. */
+  socketMessageBytes: 1024 * 1024,
   uploadPartBytes: 64 * 1024 * 1024,
   uploadParts: 10_000,
   historyCommandBytes: 16 * 1024,

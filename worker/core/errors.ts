@@ -24,6 +24,10 @@ export const errorStatus = {
   /** Output could not be delivered whole; attaching again is safe. */
   stream_lost: 502,
   transfer_failed: 502,
+  /** Nothing listens on this port of the sandbox. */
+  port_not_open: 502,
+  /** What listens there broke off, or does not speak HTTP. */
+  port_failed: 502,
   capacity_exhausted: 503,
   /** Not delivered in time; it did not run and will not run later. */
   not_started: 503,
@@ -112,6 +116,9 @@ const fromRunner: Record<RunnerErrorCode, ErrorCode> = {
   watcher_not_found: 'watcher_not_found',
   conflict: 'conflict',
   too_many_watches: 'rate_limited',
+  port_not_open: 'port_not_open',
+  port_failed: 'port_failed',
+  too_many_connections: 'rate_limited',
   transfer_failed: 'transfer_failed',
   template_unavailable: 'template_unavailable',
   image_unsupported: 'image_unsupported',

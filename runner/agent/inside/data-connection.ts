@@ -1,3 +1,4 @@
+import type { Socket } from 'bun';
 import type { RunnerFault } from '../../protocol/errors.ts';
 import { FrameReader, encodeFrame, encodeHeader, encodeJson, frameBounds, frameKind } from '../../protocol/agent.ts';
 import { AgentFault } from './fault.ts';
@@ -15,7 +16,7 @@ export interface DataHandlers {
 export class DataConnection {
   #closed = false;
   #writer: SocketWriter | undefined;
-  #close: () => void = () => undefined;
+  #socket: Socket<undefined> | undefined;
 
   static async dial(path: string, token: string, handlers: DataHandlers): Promise<DataConnection> {
     const connection = new DataConnection();
@@ -25,7 +26,7 @@ export class DataConnection {
       socket: {
         open: (socket) => {
           connection.#writer = new SocketWriter(socket);
-          connection.#close = () => socket.end();
+          connection.#socket = socket;
           connection.#writer.write(encodeJson(frameKind.hello, { role: 'data', token }));
         },
         data: (socket, received) => {
@@ -73,10 +74,39 @@ export class DataConnection {
       fault === undefined ? encodeFrame(frameKind.end, new Uint8Array()) : encodeJson(frameKind.fault, fault);
     this.#writer?.write(last);
     await this.#writer?.drained();
-    this.#close();
+    this.close();
+  }
+
+  /** False: congested; send no more before drained() has resolved. `bytes` are kept until then. */
+  offer(bytes: Uint8Array): boolean {
+    for (let at = 0; at < bytes.length; at += frameBounds.chunkBytes) {
+      const chunk = bytes.subarray(at, at + frameBounds.chunkBytes);
+      this.#writer?.write(encodeHeader(frameKind.chunk, chunk.length));
+      this.#writer?.write(chunk);
+    }
+    return !(this.#writer?.congested ?? false);
+  }
+
+  /** No more will be sent; what comes is taken on. */
+  offerEnd(): void {
+    this.#writer?.write(encodeFrame(frameKind.end, new Uint8Array()));
+  }
+
+  /** Resolves, too, when the connection is closed. */
+  async drained(): Promise<void> {
+    await this.#writer?.drained();
+  }
+
+  /** The host is not read until resume(). */
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    if (!this.#closed) this.#socket?.resume();
   }
 
   close(): void {
-    this.#close();
+    this.#socket?.end();
   }
 }

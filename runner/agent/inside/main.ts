@@ -6,6 +6,7 @@ import { callFile } from './files/calls.ts';
 import { Transfers } from './files/transfers.ts';
 import { Uploads } from './files/uploads.ts';
 import { Watches } from './files/watches.ts';
+import { Forwards } from './forwards.ts';
 import { ProcessTable } from './processes.ts';
 import type { Outlet } from './reader.ts';
 import { warmUp } from './warm-up.ts';
@@ -16,6 +17,7 @@ const processes = new ProcessTable();
 const uploads = new Uploads();
 const transfers = new Transfers(socketPath, uploads);
 const watches = new Watches();
+const forwards = new Forwards(socketPath);
 const boot = crypto.randomUUID().replaceAll('-', '');
 
 const control = new ControlConnection(socketPath, boot, {
@@ -57,6 +59,8 @@ function answer(request: AgentRequest, outlet: Outlet): unknown {
       return watches.open(request.watchId, request.watch, outlet);
     case 'unwatch':
       return watches.close(request.watchId);
+    case 'connect':
+      return forwards.connect(request.port, request.token);
     default:
       return unknownOperation(request);
   }

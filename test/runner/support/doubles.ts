@@ -156,6 +156,9 @@ export class SessionDouble implements AgentSession {
   async watch() {
     return { close: () => undefined };
   }
+  async connect(): Promise<never> {
+    throw new RunnerError('port_not_open', 'Nothing listens there.');
+  }
   async close() {
     this.closed = true;
   }

@@ -1,0 +1,116 @@
+import { Duplex } from 'node:stream';
+import { encodeFrame, encodeHeader, frameBounds, frameKind } from '../protocol/agent.ts';
+import { RunnerError } from '../protocol/errors.ts';
+import type { ExpectedData } from './data.ts';
+import type { Accepted } from './listener.ts';
+import { AgentViolation } from './replies.ts';
+
+type Frame = { kind: number; payload: Uint8Array };
+
+const broken = (cause?: unknown): RunnerError =>
+  new RunnerError('port_failed', 'The connection to the server in the sandbox broke.', { cause });
+
+/** `ask` sends the request with the token that the data connection will show, and resolves once the server's side is connected. */
+export async function forwardOver(
+  expected: ExpectedData,
+  ask: (token: string) => Promise<null>,
+  idleMs: number | undefined,
+): Promise<Duplex> {
+  const data = expected.expect();
+  try {
+    await ask(data.token);
+    return new ForwardStream(await data.arrival, idleMs);
+  } catch (error) {
+    data.cancel();
+    void data.arrival.then(({ socket }) => socket.destroy()).catch(() => undefined);
+    throw error;
+  }
+}
+
+/**
+ * A TCP connection to a server in the sandbox. Its readable side ends with the server's FIN and fails when the connection was cut; ending its
+ * writable side is a FIN to the server. Held are a socket's read and one frame at most, either way.
+ */
+class ForwardStream extends Duplex {
+  readonly #accepted: Accepted;
+  readonly #idle: NodeJS.Timeout | undefined;
+  #ended = false;
+
+  constructor(accepted: Accepted, idleMs: number | undefined) {
+    super({ allowHalfOpen: true, emitClose: true });
+    // Its users have listeners of their own, while they use it.
+    this.on('error', () => undefined);
+    this.#accepted = accepted;
+    const { socket } = accepted;
+    const idle = (): void => void this.destroy(broken(new Error(`nothing moved for ${idleMs} ms`)));
+    if (idleMs !== undefined) this.#idle = setTimeout(idle, idleMs);
+    socket.on('data', (chunk: Buffer) => this.#take(() => accepted.frames.push(chunk)));
+    socket.once('close', () => {
+      if (!this.#ended || !this.writableFinished) this.destroy(broken());
+    });
+    this.#take(() => accepted.rest);
+    if (socket.destroyed) this.destroy(broken());
+  }
+
+  override _read(): void {
+    this.#accepted.socket.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    this.#idle?.refresh();
+    const { socket } = this.#accepted;
+    if (socket.destroyed) return callback(broken());
+    socket.cork();
+    for (let at = 0; at < chunk.length; at += frameBounds.chunkBytes) {
+      const piece = chunk.subarray(at, at + frameBounds.chunkBytes);
+      socket.write(encodeHeader(frameKind.chunk, piece.length));
+      socket.write(piece);
+    }
+    socket.uncork();
+    if (!socket.writableNeedDrain) return callback();
+    const settle = (error?: Error): void => {
+      socket.off('drain', onDrain);
+      socket.off('close', onClose);
+      this.#idle?.refresh();
+      callback(error);
+    };
+    const onDrain = (): void => settle();
+    const onClose = (): void => settle(broken());
+    socket.once('drain', onDrain);
+    socket.once('close', onClose);
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    const { socket } = this.#accepted;
+    if (!socket.destroyed) socket.write(encodeFrame(frameKind.end, new Uint8Array()));
+    callback();
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    clearTimeout(this.#idle);
+    // Without an error all was said: what is still being written goes out first.
+    if (error) this.#accepted.socket.destroy();
+    else this.#accepted.socket.destroySoon();
+    callback(error);
+  }
+
+  #take(frames: () => Iterable<Frame>): void {
+    try {
+      this.#idle?.refresh();
+      for (const { kind, payload } of frames()) this.#receive(kind, payload);
+    } catch (error) {
+      this.destroy(broken(error));
+    }
+  }
+
+  #receive(kind: number, payload: Uint8Array): void {
+    if (this.destroyed) return;
+    if (this.#ended) throw new AgentViolation('a frame after the end');
+    if (kind === frameKind.end) {
+      this.#ended = true;
+      this.push(null);
+    } else if (kind === frameKind.chunk) {
+      if (payload.length > 0 && !this.push(payload)) this.#accepted.socket.pause();
+    } else throw new AgentViolation('an unknown frame');
+  }
+}
