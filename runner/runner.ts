@@ -25,6 +25,8 @@ import { Heart } from './heartbeat.ts';
 import { openJournal, type Journal } from './journal.ts';
 import type { Logger } from './log.ts';
 import type { EgressRules } from './protocol/egress.ts';
+import { PortConnections } from './ports/connections.ts';
+import { createPortSockets } from './ports/sockets.ts';
 import { inStreamName } from './protocol/ids.ts';
 import type { HeartbeatAnswer, JoinAnswer } from './protocol/node-report.ts';
 import { Capacity, memoryAvailableMiB } from './sandboxes/capacity.ts';
@@ -32,7 +34,7 @@ import { Containers, socketDirOf } from './sandboxes/containers.ts';
 import { History } from './sandboxes/history.ts';
 import { Lanes } from './sandboxes/lanes.ts';
 import { SandboxTable } from './sandboxes/table.ts';
-import { createTransfers } from './transfers.ts';
+import { createTransfers, portTransfers } from './transfers.ts';
 
 const REDIS_READY_MS = 15_000;
 const SWEEP_MS = 10 * 60 * 1000;
@@ -152,6 +154,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
       await (remove ? engine.dispose() : engine.close());
       if (remove) await patiently(parts.controlPlane.leave(joined), LAST_BEAT_MS, 'leave', log);
       await context.transfers.close();
+      await context.portTransfers.close();
       journal.close();
     },
   };
@@ -232,6 +235,9 @@ function createContext(
     reportSoon,
     reportHistory,
     transfers: createTransfers(config.controlPlaneUrl, () => joined.secret),
+    portTransfers: createTransfers(config.controlPlaneUrl, () => joined.secret, portTransfers),
+    portConnections: new PortConnections(),
+    portSockets: createPortSockets(config.controlPlaneUrl, () => joined.secret),
     redisNowMs: () => delivery.clock.nowMs(),
     log,
   };

@@ -1,12 +1,19 @@
 import { Readable } from 'node:stream';
 import { Agent, request, type Dispatcher } from 'undici';
 import { RunnerError } from './protocol/errors.ts';
+import { limits } from './protocol/limits.ts';
 
-/** A transfer that moves nothing for this long is cut. */
-const STALL_MS = 60_000;
 const CONNECT_MS = 10_000;
-/** One connection a transfer; the edge bounds how many there are. */
-const CONNECTIONS = 256;
+
+export interface TransferBounds {
+  /** A transfer that moves nothing for this long is cut. */
+  stallMs: number;
+  /** One connection a transfer; the edge bounds how many there are. */
+  connections: number;
+}
+export const fileTransfers: TransferBounds = { stallMs: 60_000, connections: 256 };
+/** Bodies of requests to ports: a server may think for long before it says the next word. */
+export const portTransfers: TransferBounds = { stallMs: limits.portIdleMs, connections: 8_192 };
 
 const SEND_BUFFER_BYTES = 512 * 1024;
 
@@ -28,12 +35,16 @@ export interface Transfers {
   close(): Promise<void>;
 }
 
-export function createTransfers(controlPlaneUrl: string, secret: () => string): Transfers {
+export function createTransfers(
+  controlPlaneUrl: string,
+  secret: () => string,
+  { stallMs, connections }: TransferBounds = fileTransfers,
+): Transfers {
   const dispatcher = new Agent({
-    connections: CONNECTIONS,
+    connections,
     connect: { timeout: CONNECT_MS },
-    headersTimeout: STALL_MS,
-    bodyTimeout: STALL_MS,
+    headersTimeout: stallMs,
+    bodyTimeout: stallMs,
   });
   const open = (method: 'GET' | 'PUT', transferId: string, rest: Partial<Dispatcher.RequestOptions>) =>
     request(`${controlPlaneUrl}/internal/transfers/${transferId}`, {
@@ -44,7 +55,7 @@ export function createTransfers(controlPlaneUrl: string, secret: () => string): 
     });
   return {
     put: (transferId, body, contentBytes, signal) =>
-      withStallGuard(signal, async (guard) => {
+      withStallGuard(signal, stallMs, async (guard) => {
         // A known length spares the chunk framing; without one, an aborted request is a chunked body without its last chunk. In
         // both cases the other side can tell a cut from the end.
         const length = contentBytes === undefined ? {} : { 'content-length': String(contentBytes) };
@@ -58,7 +69,7 @@ export function createTransfers(controlPlaneUrl: string, secret: () => string): 
         refuse(answer.statusCode);
       }),
     get: (transferId, signal, consume) =>
-      withStallGuard(signal, async (guard) => {
+      withStallGuard(signal, stallMs, async (guard) => {
         const answer = await open('GET', transferId, { signal: guard.signal });
         try {
           refuse(answer.statusCode);
@@ -76,10 +87,14 @@ interface StallGuard {
   watch(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>;
 }
 
-async function withStallGuard<T>(outer: AbortSignal, transfer: (guard: StallGuard) => Promise<T>): Promise<T> {
+async function withStallGuard<T>(
+  outer: AbortSignal,
+  stallMs: number,
+  transfer: (guard: StallGuard) => Promise<T>,
+): Promise<T> {
   const stalled = new AbortController();
   const signal = AbortSignal.any([outer, stalled.signal]);
-  const timer = setTimeout(() => stalled.abort(new Error(`nothing moved for ${STALL_MS} ms`)), STALL_MS);
+  const timer = setTimeout(() => stalled.abort(new Error(`nothing moved for ${stallMs} ms`)), stallMs);
   const watch = async function* (body: AsyncIterable<Uint8Array>) {
     for await (const chunk of body) {
       timer.refresh();

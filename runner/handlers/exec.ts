@@ -6,6 +6,8 @@ import { watchFiles } from './file-watch.ts';
 import { writeFile } from './file-write.ts';
 import type { Conversation } from '../channels/conversations.ts';
 import { endedOr, faultOf, type ExecHandler, type HandlerContext, type NodeHandler } from './handler.ts';
+import { requestPort } from './port-request.ts';
+import { openSocket } from './port-socket.ts';
 import { attachProcess, listProcesses } from './process-attach.ts';
 import { startProcess } from './process-start.ts';
 import { answerPing, readEnvironment } from './sandbox-facts.ts';
@@ -69,6 +71,8 @@ const handlers: { [N in ExecJobName]: JobHandler<N> } = {
   'file.watch': inSandbox(watchFiles, 'active'),
   'sandbox.ping': inSandbox(answerPing, 'passive'),
   'sandbox.environment': inSandbox(readEnvironment, 'passive'),
+  'port.request': inSandbox(requestPort, 'lasting'),
+  'port.socket': inSandbox(openSocket, 'lasting'),
   'sandbox.metrics': inSandbox(readMetrics, 'passive'),
   'sandbox.history': onNode(reportHistory),
 };

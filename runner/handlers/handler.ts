@@ -4,6 +4,8 @@ import type { Journal } from '../journal.ts';
 import type { Logger } from '../log.ts';
 import { RunnerError, type RunnerFault } from '../protocol/errors.ts';
 import type { ExecJobName, JobData, LifecycleJobName, NodeJobName, SandboxOutcome } from '../protocol/jobs.ts';
+import type { PortConnections } from '../ports/connections.ts';
+import type { PortSockets } from '../ports/sockets.ts';
 import type { Capacity } from '../sandboxes/capacity.ts';
 import type { Containers } from '../sandboxes/containers.ts';
 import type { History } from '../sandboxes/history.ts';
@@ -25,6 +27,10 @@ export interface HandlerContext {
   /** Reports what ran in the sandbox now, not with the next beat. */
   reportHistory(sandboxId: string): Promise<void>;
   transfers: Transfers;
+  /** The same for bodies of requests to ports. */
+  portTransfers: Transfers;
+  portConnections: PortConnections;
+  portSockets: PortSockets;
   /** Redis TIME. */
   redisNowMs(): number;
   log: Logger;

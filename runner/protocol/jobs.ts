@@ -3,6 +3,7 @@ import { channelId, requestId, sandboxId, tenantId } from './ids.ts';
 import { attachment, processInfo, processSelector, processSpec } from './process.ts';
 import { egressRules } from './egress.ts';
 import { fileCall, fileRead, fileWatch, fileWrite } from './files.ts';
+import { portRequest, webSocketProtocols } from './ports.ts';
 
 /** Where the answers go: one channel of one Broker shard's stream. The channel id is random and known to this runner only. */
 export const replyTo = z.object({ stream: z.string().min(1).max(128), channel: channelId });
@@ -128,6 +129,29 @@ export const jobCatalog = {
   'sandbox.ping': { queue: 'exec', data: execEnvelope, result: z.object({}) },
   /** The variables that it was created with: the runner's journal has them, and nobody else any more. */
   'sandbox.environment': { queue: 'exec', data: execEnvelope, result: z.object({ env: sandboxSpec.shape.env }) },
+  /**
+   * One HTTP request to a server inside. Its content inline or from a transfer, never both. Answers `portHead` as result before the first byte
+   * of the body, then the body as the head says, then `end`.
+   */
+  'port.request': {
+    queue: 'exec',
+    data: execEnvelope.extend({
+      request: portRequest,
+      contentBase64: z.string().nullable(),
+      contentTransferId: transferId.nullable(),
+      /** Of what the transfer brings; null where that is not known. */
+      contentBytes: z.int().min(0).nullable(),
+      /** Where the body of the answer goes if it doesn't go inline. */
+      answerTransferId: transferId,
+    }),
+    result: null,
+  },
+  /** Answers `portSocketHead`; one that is open meets the client's at /internal/sockets/<socketId>, and `end` comes with its end. */
+  'port.socket': {
+    queue: 'exec',
+    data: execEnvelope.extend({ request: portRequest, protocols: webSocketProtocols, socketId: transferId }),
+    result: null,
+  },
   'sandbox.metrics': { queue: 'exec', data: execEnvelope, result: sandboxMetrics },
   /** To the node: the sandbox may have ended there. What has run in it is on record before the answer, as far as that can be soon. */
   'sandbox.history': { queue: 'exec', data: execEnvelope, result: z.object({}) },

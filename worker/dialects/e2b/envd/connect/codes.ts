@@ -40,7 +40,6 @@ export const connectCodeOf: Record<ErrorCode, ConnectCode> = {
   not_implemented: 'unimplemented',
   runner_lost: 'unavailable',
   stream_lost: 'data_loss',
-  stream_lost: 'unavailable',
   port_not_open: 'unavailable',
   port_failed: 'unavailable',
   transfer_failed: 'unavailable',
