@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Broker } from './durable/broker/broker.ts';
 import type { Fleet } from './durable/fleet.ts';
+import type { Socket } from './durable/socket.ts';
 import type { Transfer } from './durable/transfer.ts';
 
 /** Bindings and variables as wrangler.toml declares them. */
@@ -8,6 +9,7 @@ export interface Env {
   BROKER: DurableObjectNamespace<Broker>;
   FLEET: DurableObjectNamespace<Fleet>;
   TRANSFER: DurableObjectNamespace<Transfer>;
+  SOCKET: DurableObjectNamespace<Socket>;
   DIRECTORY_DB: D1Database;
   CELL_DB: D1Database;
   ARTIFACTS: R2Bucket;
@@ -19,6 +21,7 @@ export interface Env {
   KEY_PEPPER: string;
   ADMIN_API_KEY: string;
   RUNNER_JOIN_TOKEN: string;
+  SANDBOX_DOMAIN?: string;
   LOCAL_TENANT_NAME?: string;
   R2_S3_URL?: string;
   R2_S3_ACCESS_KEY_ID?: string;
@@ -26,6 +29,15 @@ export interface Env {
 }
 
 const secret = z.string().min(32, 'at least 32 characters');
+
+/** A host name in lower case and at most a port; 56 of a label's 63 characters may go before it. */
+const sandboxDomain = z
+  .string()
+  .max(180)
+  .regex(
+    /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:\d{1,5})?$/,
+    'a host name, with :port or without',
+  );
 
 const settings = z.object({
   /** 'local' is the embedded default. */
@@ -43,6 +55,8 @@ const settings = z.object({
   KEY_PEPPER: secret,
   ADMIN_API_KEY: secret,
   RUNNER_JOIN_TOKEN: secret,
+  /** Whose sub-domains are sandboxes' ports, `<port>-<id>.<domain>`; with a port where it is not the scheme's own. Absent: none are. */
+  SANDBOX_DOMAIN: sandboxDomain.optional(),
   /** Only of the embedded default on a loopback address: whose key the one of Acontext's documents is. */
   LOCAL_TENANT_NAME: z.string().min(1).optional(),
   /** For presigned URLs: the bucket's S3 address, https://<account>.r2.cloudflarestorage.com/<bucket>, and a token of R2's. All or none. */

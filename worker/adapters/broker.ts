@@ -12,6 +12,7 @@ import type { ExecPayload } from '../durable/broker/shard.ts';
 import type { Env, Settings } from '../env.ts';
 import { ask, askOnce, askTwice, BrokerGone, Brokers, type BrokerStub } from './broker-stub.ts';
 import { FileBytes } from './file-bytes.ts';
+import { PortTraffic } from './port-traffic.ts';
 import { collectExec, eventStreamOf, ProcessEvents, type ProcessSource } from './process-events.ts';
 import { RequestTokens } from './request-tokens.ts';
 
@@ -39,11 +40,16 @@ class BrokerAdapter implements Broker {
   readonly readFile: Broker['readFile'];
   readonly writeFile: Broker['writeFile'];
   readonly takeRequest: Broker['takeRequest'];
+  readonly requestPort: Broker['requestPort'];
+  readonly openPortSocket: Broker['openPortSocket'];
 
   constructor(env: Env, settings: Settings) {
     this.#brokers = new Brokers(env, settings);
     this.#files = new FileBytes(env, this.#brokers);
     this.#tokens = new RequestTokens((shard, ...wish) => this.#brokers.at(shard).takeRequests(...wish));
+    const ports = new PortTraffic(env, this.#brokers);
+    this.requestPort = (...call) => ports.request(...call);
+    this.openPortSocket = (...call) => ports.socket(...call);
     this.readFile = (ref, read) => this.#files.read(ref, read);
     this.writeFile = (ref, write, body, contentBytes) => this.#files.write(ref, write, body, contentBytes);
     this.takeRequest = (keyId, requestsPerSecond) => this.#tokens.take(keyId, requestsPerSecond);
@@ -175,6 +181,10 @@ class BrokerAdapter implements Broker {
       schema,
       await askTwice(() => answering<unknown>(this.#shard(ref).call(ref, name, payload as never))),
     );
+  }
+
+  async ensureRunning(ref: SandboxRef): Promise<void> {
+    await askTwice(() => answering<string>(this.#shard(ref).locate(ref)));
   }
 
   healthy(): Promise<boolean> {

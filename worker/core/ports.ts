@@ -6,6 +6,7 @@ import type { SandboxAccesses } from './access/sandbox-access.ts';
 import type { ByteInput } from './formats/byte-source.ts';
 import type { Keyring } from './keys/keyring.ts';
 import type { Signer } from './keys/signer.ts';
+import type { OwnCredentials } from './traffic/credentials.ts';
 import type { TemplateCatalog } from './templates/template-catalog.ts';
 import type { ControlCommand, OutEvent } from '../../runner/protocol/channel.ts';
 import type { JobData, LifecycleJobName, SandboxMetrics, SandboxOutcome } from '../../runner/protocol/jobs.ts';
@@ -16,6 +17,8 @@ import type {
   ProcessSelector,
   ProcessSpec,
 } from '../../runner/protocol/process.ts';
+import type { Attachment, ProcessExit, ProcessInfo, ProcessSpec } from '../../runner/protocol/process.ts';
+import type { PortHeaders, PortRequest } from '../../runner/protocol/ports.ts';
 import type {
   FileInput,
   FileOperation,
@@ -39,10 +42,13 @@ export interface Services {
   objects: ObjectStore;
   bodyMemory: MemoryBudget;
   signer: Signer;
+  ownCredentials: OwnCredentials;
   /** This deployment's cell, two hex digits: byte 0 of each new sandbox id. */
   cellId: string;
   /** Where clients reach this deployment, without a slash at its end. */
   publicUrl: string;
+  /** Whose sub-domains are sandboxes' ports, with its port where it has one; undefined: there is none. */
+  sandboxDomain: string | undefined;
   /** Unix milliseconds. */
   now(): number;
 }
@@ -85,6 +91,29 @@ export interface Route {
   revision: number;
   state: 'creating' | 'running' | 'paused' | 'ended';
   deadlineMode: 'fixed' | 'idle';
+}
+
+/** What a request to a port sends along. null: nothing, as GET does. */
+export type PortContent = Uint8Array | { stream: ReadableStream<Uint8Array>; contentBytes: number | null } | null;
+
+export interface PortAnswer {
+  kind: 'answer';
+  status: number;
+  headers: PortHeaders;
+  /** null: there can be none. Bytes: all of it. */
+  body: Uint8Array | ReadableStream<Uint8Array> | null;
+  /** Of a stream, where it is known. */
+  contentBytes: number | undefined;
+  /** Goes on after the head: the content of the request on its way. Never rejects. */
+  sent: Promise<void>;
+}
+
+export interface PortSocket {
+  kind: 'socket';
+  /** Which of the protocols the server chose; '' none. */
+  protocol: string;
+  /** The answer to the client's upgrade: what it carries is joined with the server's already. */
+  upgraded: Response;
 }
 
 export interface ExecResult {
@@ -143,6 +172,21 @@ export interface Broker {
     contentBytes: number | null,
   ): Promise<WriteResult>;
   watch(ref: SandboxRef, watch: FileWatch): Promise<EventStream>;
+
+  /** Throws sandbox_not_running or sandbox_ended where, as its shard knows, it does not run. Costs no job. */
+  ensureRunning(ref: SandboxRef): Promise<void>;
+  /**
+   * One HTTP request to a server inside. The body of the answer fails, never just ends, if it was cut. A signal that aborts before the answer
+   * ends the request inside. Rejects with port_not_open and port_failed, too.
+   */
+  requestPort(ref: SandboxRef, request: PortRequest, content: PortContent, signal: AbortSignal): Promise<PortAnswer>;
+  /** The same for a WebSocket; a server that refuses one answers as to any other request. */
+  openPortSocket(
+    ref: SandboxRef,
+    request: PortRequest,
+    protocols: readonly string[],
+    signal: AbortSignal,
+  ): Promise<PortSocket | PortAnswer>;
 
   /** Redis answers. */
   healthy(): Promise<boolean>;
@@ -234,3 +278,5 @@ export interface PresignRequest {
   contentType?: string;
   contentDisposition?: string;
 }
+
+export type { PortHeaders, PortRequest };

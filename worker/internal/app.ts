@@ -6,6 +6,7 @@ import { eq } from 'drizzle-orm';
 import { heartbeat, joinRequest } from '../../runner/protocol/node-report.ts';
 import { Brokers } from '../adapters/broker-stub.ts';
 import { fleetStub } from '../adapters/fleet.ts';
+import { joinSocket } from '../adapters/socket-joins.ts';
 import { receiveTransfer, sendTransfer, transferStub } from '../adapters/transfers.ts';
 import { describeCause } from '../core/describe-cause.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -71,6 +72,14 @@ export const createInternalApp = (env: Env, settings: Settings): Hono => {
       signal,
     };
     return sendTransfer(transferStub(env, c.req.param('id')), 'runner', runner.id, outgoing);
+  });
+
+  app.get('/sockets/:id{[0-9a-f]{64}}', async (c) => {
+    const runner = await credentials.authenticate(db, c.req.raw);
+    if (c.req.header('upgrade')?.toLowerCase() !== 'websocket') {
+      throw new ServiceError('invalid_argument', 'Ask for a WebSocket here.');
+    }
+    return joinSocket(env, c.req.param('id'), 'runner', runner.id);
   });
 
   app.notFound(() => renderError(new ServiceError('not_found', 'There is no such route.')));

@@ -12,8 +12,10 @@ import { settingsOf, type Env } from '../../env.ts';
 import { callRunner, controlProcess, type CallName, type Envelope } from './calls.ts';
 import { readFile, type ReadAnswer } from './file-read.ts';
 import { FileWatcher } from './file-watch.ts';
+import type { InFlight } from './in-flight.ts';
 import { runLifecycle } from './lifecycle.ts';
 import { settle, type Outcome } from './outcome.ts';
+import { PortCalls, type PortCallAnswer, type PortSocketAnswer } from './port-call.ts';
 import { ProcessReader } from './process-reader.ts';
 import { ExecSink, StreamSink, type ExecAnswer } from './process-sinks.ts';
 import { RedisChannels } from './redis-channels.ts';
@@ -37,6 +39,7 @@ export class Broker extends DurableObject<Env> {
   readonly #shard: Shard;
   readonly #users: RunnerUsers;
   readonly #buckets = new TokenBuckets();
+  readonly #portCalls = new PortCalls();
   readonly #watchers = new Map<string, Set<FileWatcher>>();
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -150,6 +153,24 @@ export class Broker extends DurableObject<Env> {
     );
   }
 
+  requestPort(ref: SandboxRef, payload: Omit<ExecPayload<'port.request'>, Envelope>): Promise<Outcome<PortCallAnswer>> {
+    const work = (route: LiveRoute) => this.#portCalls.request(this.#shard, ref, route, payload);
+    return settle(() => this.#routed(ref, work, this.#shard.portsInFlight));
+  }
+
+  openPortSocket(
+    ref: SandboxRef,
+    payload: Omit<ExecPayload<'port.socket'>, Envelope>,
+  ): Promise<Outcome<PortSocketAnswer>> {
+    const work = (route: LiveRoute) => this.#portCalls.socket(this.#shard, ref, route, payload);
+    return settle(() => this.#routed(ref, work, this.#shard.portsInFlight));
+  }
+
+  /** Its caller has gone before there was an answer. */
+  async abandonPortCall(callId: string): Promise<void> {
+    this.#portCalls.abandon(callId);
+  }
+
   #forgetWatcher(sandboxId: string, watcher: FileWatcher): void {
     const watchers = this.#watchers.get(sandboxId);
     watchers?.delete(watcher);
@@ -183,16 +204,20 @@ export class Broker extends DurableObject<Env> {
   }
 
   /** A runner that doesn't know the sandbox means that our route may be old: read anew and, if it was, tried once more. */
-  async #routed<T>(ref: SandboxRef, work: (route: LiveRoute) => Promise<T>): Promise<T> {
+  async #routed<T>(
+    ref: SandboxRef,
+    work: (route: LiveRoute) => Promise<T>,
+    gate: InFlight = this.#shard.inFlight,
+  ): Promise<T> {
     const route = await this.#routes.resolve(ref);
     try {
-      return await this.#inFlight(ref, route, work);
+      return await this.#inFlight(ref, route, work, gate);
     } catch (error) {
       if (!(error instanceof ServiceError) || !isUnknownSandbox(error.cause)) throw error;
       this.#routes.forget(ref.sandboxId);
       const fresh = await this.#routes.resolve(ref);
       if (fresh.runnerId === route.runnerId && fresh.epoch === route.epoch) throw error;
-      return this.#inFlight(ref, fresh, work);
+      return this.#inFlight(ref, fresh, work, gate);
     }
   }
 
@@ -200,8 +225,9 @@ export class Broker extends DurableObject<Env> {
     ref: SandboxRef,
     route: R,
     work: (route: R) => Promise<T>,
+    gate: InFlight = this.#shard.inFlight,
   ): Promise<T> {
-    const leave = this.#shard.inFlight.enter(ref.sandboxId, ref.tenantId, route.runnerId);
+    const leave = gate.enter(ref.sandboxId, ref.tenantId, route.runnerId);
     try {
       return await work(route);
     } finally {

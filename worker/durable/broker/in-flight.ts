@@ -1,18 +1,32 @@
 import { ServiceError } from '../../core/errors.ts';
+import { limits } from '../../../runner/protocol/limits.ts';
 
-const PER_SANDBOX_REQUESTS = 64;
-const PER_TENANT_AND_RUNNER_REQUESTS = 256;
+export interface InFlightBounds {
+  perSandbox: number;
+  perTenantAndRunner: number;
+}
+export const callsInFlight: InFlightBounds = { perSandbox: 64, perTenantAndRunner: 256 };
+/** Requests to ports whose head has not come yet: a server that takes its time must not keep commands from running. */
+export const portsInFlight: InFlightBounds = {
+  perSandbox: limits.portConnectionsPerSandbox,
+  perTenantAndRunner: limits.portConnectionsPerTenantAndNode,
+};
 
 /** Bounds what one caller can have under way in this shard. */
 export class InFlight {
   readonly #counts = new Map<string, number>();
+  readonly #bounds: InFlightBounds;
+
+  constructor(bounds: InFlightBounds) {
+    this.#bounds = bounds;
+  }
 
   /** Throws rate_limited; else returns what gives the place back, once. */
   enter(sandboxId: string, tenantId: string, runnerId: string): () => void {
     const tenantKey = `${tenantId}/${runnerId}`;
-    if (this.#count(sandboxId) >= PER_SANDBOX_REQUESTS) throw tooMany(PER_SANDBOX_REQUESTS, 'this sandbox');
-    if (this.#count(tenantKey) >= PER_TENANT_AND_RUNNER_REQUESTS)
-      throw tooMany(PER_TENANT_AND_RUNNER_REQUESTS, 'you on this node');
+    const { perSandbox, perTenantAndRunner } = this.#bounds;
+    if (this.#count(sandboxId) >= perSandbox) throw tooMany(perSandbox, 'this sandbox');
+    if (this.#count(tenantKey) >= perTenantAndRunner) throw tooMany(perTenantAndRunner, 'you on this node');
     this.#add(sandboxId, 1);
     this.#add(tenantKey, 1);
     let inside = true;

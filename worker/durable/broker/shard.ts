@@ -5,7 +5,7 @@ import { limits } from '../../../runner/protocol/limits.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { Channel, channelOf, parseHeader, type Receiver } from './channel.ts';
 import { CreditBudget } from './credit-budget.ts';
-import { InFlight } from './in-flight.ts';
+import { callsInFlight, InFlight, portsInFlight } from './in-flight.ts';
 import { LeaseWatch } from './lease-watch.ts';
 import { DeliveryError, type Channels, type ChannelsListener, type JobQueue } from './ports.ts';
 import { randomHex } from './random.ts';
@@ -34,7 +34,8 @@ export const runnerLost = (cause?: unknown): ServiceError =>
 
 /** The open channels of one Broker: delivers jobs, hands events to their receivers, notices what doesn't come any more. */
 export class Shard implements ChannelsListener {
-  readonly inFlight = new InFlight();
+  readonly inFlight = new InFlight(callsInFlight);
+  readonly portsInFlight = new InFlight(portsInFlight);
   readonly credit = new CreditBudget();
   readonly transport: Transport;
   readonly #channels = new Map<string, Channel>();
