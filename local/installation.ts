@@ -33,6 +33,8 @@ export interface InstallationOptions {
   bind?: string | undefined;
   /** A Redis that is there already, instead of one of our own. */
   redisUrl?: string | undefined;
+  /** Whose sub-domains are sandboxes' ports. Default: sandbox.localhost:<port>, which browsers and curl resolve by themselves. */
+  sandboxDomain?: string | undefined;
   /** The Unix socket of an engine that is there already, instead of finding or starting one. */
   dockerSocket?: string | undefined;
   progress?: Progress | undefined;
@@ -115,6 +117,7 @@ async function bringUp(options: InstallationOptions, cleanups: Cleanup[], stop: 
     vars: {
       DEPLOYMENT: 'local',
       PUBLIC_URL: url,
+      SANDBOX_DOMAIN: options.sandboxDomain ?? `sandbox.localhost:${port}`,
       BROKER_COUNT,
       REDIS_URL: redis.url,
       KEY_PEPPER: secrets.keyPepper,

@@ -13,6 +13,7 @@ export const USAGE = `npm start [-- options]
   --data-dir <folder>   where the installation keeps its state (.glovebox)
   --bind <address>      listen on this address instead of 127.0.0.1 and ::1
   --expose              needed beside --bind when the address is not a loopback one
+  SANDBOX_DOMAIN=…      what host names of sandboxes' ports end with (sandbox.localhost:<port>)
   REDIS_URL=redis://…   use this Redis instead of starting one
   DOCKER_HOST=unix://…  use this Docker engine instead of finding or starting one`;
 
@@ -21,6 +22,7 @@ export const USAGE = `npm start [-- options]
  * @property {number} port
  * @property {string} dataDir absolute
  * @property {string | undefined} bind
+ * @property {string | undefined} sandboxDomain
  * @property {string | undefined} redisUrl
  * @property {string | undefined} dockerSocket
  */
@@ -44,6 +46,7 @@ export function readOptions(args, env) {
     port: readPort(values.port),
     dataDir: resolve(projectRoot, readText('--data-dir', values['data-dir'] ?? '.glovebox')),
     bind,
+    sandboxDomain: readSandboxDomain(env['SANDBOX_DOMAIN']),
     redisUrl: readRedisUrl(env['REDIS_URL']),
     dockerSocket: readDockerSocket(env['DOCKER_HOST']),
   };
@@ -82,6 +85,15 @@ function readPort(text) {
 function readText(name, text) {
   if (text.trim() === '') throw new BadOption(`${name} must not be empty.`);
   return text;
+}
+
+/** @param {string | undefined} domain */
+function readSandboxDomain(domain) {
+  if (domain === undefined || domain === '') return undefined;
+  if (!/^[a-z0-9-]+(\.[a-z0-9-]+)*(:\d+)?$/.test(domain)) {
+    throw new BadOption(`SANDBOX_DOMAIN=${domain}: a host name in lower case, with :port where it has one.`);
+  }
+  return domain;
 }
 
 /** @param {string | undefined} url */

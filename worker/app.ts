@@ -25,7 +25,7 @@ const jsonBodyMaxBytes = 2 * 1024 * 1024 + 64 * 1024;
 const administered = /^\/v1\/((tenants|orphans)(\/|$)|templates\/.)/;
 
 /** Where the path itself is the right to read: no key is asked for. */
-const signed = /^\/v1\/material\/[^/]+$/;
+const signed = /^\/v1\/(material\/[^/]+$|previews\/.)/;
 
 export interface AppDeps {
   services: Services;
@@ -46,9 +46,9 @@ export const createApp = (deps: AppDeps): App => {
     c.set('services', deps.services);
     await next();
   });
-  if (deps.localPublicUrl !== null) app.use(knownHost(deps.localPublicUrl));
-
-  app.use(sandboxTraffic);
+  const { services, localPublicUrl } = deps;
+  if (localPublicUrl !== null) app.use(knownHost(localPublicUrl, services.sandboxDomain));
+  app.use(sandboxTraffic({ apiHostname: new URL(services.publicUrl).hostname, local: localPublicUrl !== null }));
 
   const admin = adminKey(deps.adminApiKey);
   const tenant = tenantKey(deps.adminApiKey);

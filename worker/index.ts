@@ -8,12 +8,14 @@ import { MemoryBudget } from './core/artifacts/memory-budget.ts';
 import { Keyring } from './core/keys/keyring.ts';
 import { Signer } from './core/keys/signer.ts';
 import { TemplateCatalog } from './core/templates/template-catalog.ts';
+import { OwnCredentials } from './core/traffic/credentials.ts';
 import { openCell, openDirectory } from '../db/client.ts';
 import { settingsOf, type Env } from './env.ts';
 import { createInternalApp } from './internal/app.ts';
 
 export { Broker } from './durable/broker/broker.ts';
 export { Fleet } from './durable/fleet.ts';
+export { Socket } from './durable/socket.ts';
 export { Transfer } from './durable/transfer.ts';
 
 /** Of an isolate's 128 MB, what bodies that are held in memory may take together: uploads of unknown length, contents that are searched or parsed. */
@@ -36,6 +38,7 @@ let surfaces: Surfaces | undefined;
 const surfacesOf = (env: Env): Surfaces => {
   if (surfaces?.env === env) return surfaces;
   const settings = settingsOf(env);
+  const signer = new Signer(settings.KEY_PEPPER);
   const api = createApp({
     services: {
       directory: openDirectory(env.DIRECTORY_DB),
@@ -47,9 +50,11 @@ const surfacesOf = (env: Env): Surfaces => {
       accesses: new SandboxAccesses(),
       objects: createObjectStore(env, settings),
       bodyMemory: new MemoryBudget(BODY_MEMORY_BYTES),
-      signer: new Signer(settings.KEY_PEPPER),
+      signer,
+      ownCredentials: new OwnCredentials(signer, settings.ADMIN_API_KEY),
       cellId: settings.CELL,
       publicUrl: settings.PUBLIC_URL.replace(/\/+$/, ''),
+      sandboxDomain: settings.SANDBOX_DOMAIN,
       now: () => Date.now(),
     },
     adminApiKey: settings.ADMIN_API_KEY,

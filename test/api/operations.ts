@@ -51,6 +51,7 @@ const examples: Record<string, Example> = {
   resumeSandbox: { json: {} },
   changeSandboxNetwork: { json: { deny: ['203.0.113.0/24'] } },
   connectSandbox: { json: { timeoutSeconds: 60 } },
+  createPreview: { json: { port: 8000 } },
   exec: { json: { command: 'true' } },
   startProcess: { json: { command: 'true' } },
   writeStdin: { bytes: 'text' },

@@ -8,7 +8,7 @@ app.use(async (c, next) => {
   c.set('requestId', 'test');
   await next();
 });
-app.use(knownHost('http://glovebox.example:8029'));
+app.use(knownHost('http://glovebox.example:8029', 'sandbox.example:8029'));
 app.get('/', (c) => c.text('served'));
 app.onError(renderError);
 
@@ -22,6 +22,7 @@ test('the machine is served by localhost, by any of its addresses and by the nam
     '[::1]:8029',
     '[fd00::2]',
     'glovebox.example',
+    '8000-abc.sandbox.example',
   ]) {
     expect([host, await statusOf(host)]).toEqual([host, 200]);
   }
@@ -33,6 +34,7 @@ test('any other name is refused, one that looks like an address or like localhos
     '127.0.0.1.rebound.example',
     'localhost.rebound.example',
     'glovebox.example.net',
+    'othersandbox.example',
   ]) {
     expect([host, await statusOf(host)]).toEqual([host, 403]);
   }

@@ -11,6 +11,8 @@ export interface AppEnv {
     actor?: Actor;
     /** Of a request to a sandbox itself, by its own address: no API key was asked for. */
     sandbox?: SandboxAccess;
+    /** The answer is that of a server in a sandbox. */
+    fromPort?: true;
     log: Log;
   };
 }

@@ -17,6 +17,7 @@ import { registerKeys } from './keys.ts';
 import { registerMaterial } from './material.ts';
 import { registerObservation } from './observation.ts';
 import { registerOrphans } from './orphans.ts';
+import { registerPreviews } from './previews.ts';
 import { registerProcesses } from './processes.ts';
 import { registerSandboxes } from './sandboxes.ts';
 import { registerSkills } from './skills.ts';
@@ -38,6 +39,7 @@ export const registerRoutes = (app: App): void => {
   registerUploads(app);
   registerArchive(app);
   registerWatch(app);
+  registerPreviews(app);
   registerDisks(app);
   registerArtifacts(app);
   registerArtifactContents(app);

@@ -16,6 +16,7 @@ import { healthRoutes } from './health.ts';
 import { keyRoutes } from './keys.ts';
 import { observationRoutes } from './observation.ts';
 import { orphanRoutes } from './orphans.ts';
+import { previewRoutes } from './previews.ts';
 import { processRoutes } from './processes.ts';
 import { sandboxRoutes } from './sandboxes.ts';
 import { skillRoutes } from './skills.ts';
@@ -33,6 +34,7 @@ export const routeTable: readonly RouteConfig[] = [
   ...Object.values(fileWatcherRoutes),
   ...Object.values(fileContentRoutes),
   ...Object.values(uploadRoutes),
+  ...Object.values(previewRoutes),
   ...diskRoutes,
   ...artifactRoutes,
   ...Object.values(artifactContentRoutes),

@@ -2,7 +2,7 @@ import type { MiddlewareHandler } from 'hono';
 import type { AppEnv, Log } from '../api/app-env.ts';
 
 /** A signed URL is a right to read: it must not be read off the log. */
-const loggable = (path: string): string => path.replace(/\/material\/.*/, '/material/…');
+const loggable = (path: string): string => path.replace(/\/(material|previews)\/.*/, '/$1/…');
 
 const inboundId = /^[A-Za-z0-9._-]{8,64}$/;
 
@@ -16,13 +16,16 @@ export const requestLog =
     c.set('requestId', requestId);
     c.set('log', log);
     await next();
-    c.res.headers.set('x-request-id', requestId);
-    const { actor } = c.var;
+    // A server inside may have given its own.
+    if (!c.res.headers.has('x-request-id')) c.res.headers.set('x-request-id', requestId);
+    const { actor, sandbox, fromPort } = c.var;
     log({
       level: 'info',
       requestId,
       method: c.req.method,
-      path: loggable(c.req.path),
+      // What is asked of a sandbox is its tenant's matter.
+      ...(fromPort === true ? {} : { path: loggable(c.req.path) }),
+      ...(sandbox ? { sandboxId: sandbox.sandboxId } : {}),
       status: c.res.status,
       durationMs: Math.round((performance.now() - startedAtMs) * 10) / 10,
       ...(actor ? { tenantId: actor.tenant.id, keyId: actor.keyId } : {}),

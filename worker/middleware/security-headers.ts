@@ -1,9 +1,13 @@
 import type { MiddlewareHandler } from 'hono';
 import type { AppEnv } from '../api/app-env.ts';
 
-/** A browser that opens an answer, a sandbox's file among them, runs nothing from it. A handler that set its own policy keeps it. */
+/**
+ * A browser that opens an answer, a sandbox's file among them, runs nothing from it. A handler that set its own policy keeps it. What a server in a
+ * sandbox answers has its own headers, or on our origin those of answer-headers.ts.
+ */
 export const securityHeaders: MiddlewareHandler<AppEnv> = async (c, next) => {
   await next();
+  if (c.var.fromPort === true) return;
   const { headers } = c.res;
   headers.set('x-content-type-options', 'nosniff');
   headers.set('referrer-policy', 'no-referrer');

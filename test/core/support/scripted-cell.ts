@@ -8,6 +8,7 @@ import { Keyring } from '../../../worker/core/keys/keyring.ts';
 import { Signer } from '../../../worker/core/keys/signer.ts';
 import { plainSandbox } from '../../../worker/core/sandboxes/create-sandbox.ts';
 import type { Broker, Context, Fleet } from '../../../worker/core/ports.ts';
+import { OwnCredentials } from '../../../worker/core/traffic/credentials.ts';
 import { TemplateCatalog } from '../../../worker/core/templates/template-catalog.ts';
 import { memoryStore } from './memory-store.ts';
 import { SqliteD1 } from './sqlite-d1.ts';
@@ -109,6 +110,8 @@ export const scriptedCell = (script: Script = {}) => {
     accesses: new SandboxAccesses(),
     objects: memoryStore().store,
     bodyMemory: new MemoryBudget(48 * 1024 * 1024),
+    ownCredentials: new OwnCredentials(new Signer('x'.repeat(32)), 'a'.repeat(32)),
+    sandboxDomain: undefined,
     signer: new Signer('pepper'),
     publicUrl: 'http://localhost:8029',
     cellId: '00',

@@ -1,17 +1,109 @@
 import type { MiddlewareHandler } from 'hono';
 import type { AppEnv } from '../../api/app-env.ts';
+import { adminContextOf } from '../../api/context.ts';
+import { askedFor, exchangeWithPort, targetOf } from '../../api/port-exchange.ts';
+import { actorOfSandbox, type SandboxAccess } from '../../core/access/sandbox-access.ts';
+import { sandboxOfToken } from '../../core/access/sandbox-tokens.ts';
+import type { Context } from '../../core/ports.ts';
+import { limits } from '../../core/traffic/limits.ts';
+import { judgePreview } from '../../core/traffic/previews.ts';
+import { readSandboxHost } from '../../core/traffic/sandbox-host.ts';
+import { ensureAwake } from '../../core/traffic/wake-sandbox.ts';
 import { serveEnvd } from './envd/app.ts';
-import { sandboxGone } from './proxy-error.ts';
+import {
+  previewRefused,
+  renderProxyFailure,
+  sandboxGone,
+  trafficTokenHeader,
+  trafficTokenInvalid,
+  trafficTokenMissing,
+} from './proxy-error.ts';
+import type { Handled } from './route.ts';
+import { trafficOf, type Traffic } from './traffic-table.ts';
 
-/** Where a sandbox's files, processes and metadata are served. */
-const envdPort = '49983';
+type ToPort = Extract<Traffic, { to: 'port' }>;
 
-/** Requests to a sandbox and not to the control plane: told by their E2b-Sandbox headers. */
-export const sandboxTraffic: MiddlewareHandler<AppEnv> = async (c, next) => {
-  const sandboxId = c.req.header('e2b-sandbox-id');
-  if (sandboxId === undefined) return next();
-  const access = await c.var.services.accesses.find(c.var.services, sandboxId);
-  const port = c.req.header('e2b-sandbox-port') ?? envdPort;
-  if (!access || port !== envdPort) return sandboxGone(c, sandboxId);
-  return serveEnvd(c, access);
+/** Requests to a sandbox and not to the control plane. */
+export const sandboxTraffic =
+  (options: { apiHostname: string; local: boolean }): MiddlewareHandler<AppEnv> =>
+  async (c, next) => {
+    const traffic = trafficOf(factsOf(c, options));
+    switch (traffic.to) {
+      case 'control plane':
+        return next();
+      case 'nowhere':
+        return c.json({ code: 400, message: traffic.message }, 400);
+      case 'port':
+        return toPort(c, traffic);
+      case 'owner of the token':
+        return toOwner(c, traffic.token);
+      case 'signer':
+        return next();
+      default:
+        return traffic satisfies never;
+    }
+  };
+
+const factsOf = (c: Handled, { apiHostname, local }: { apiHostname: string; local: boolean }) => {
+  const { hostname, searchParams } = new URL(c.req.url);
+  return {
+    host: readSandboxHost(c.var.services.sandboxDomain, apiHostname, hostname),
+    sandboxId: c.req.header('e2b-sandbox-id'),
+    sandboxPort: c.req.header('e2b-sandbox-port'),
+    accessToken: c.req.header('x-access-token'),
+    keyed: c.req.header('x-api-key') !== undefined || /^bearer /i.test(c.req.header('authorization') ?? ''),
+    method: c.req.method,
+    path: c.req.path,
+    signature: searchParams.get('signature'),
+    local,
+  };
+};
+
+const toOwner = async (c: Handled, token: string): Promise<Response> => {
+  const sandboxId = await sandboxOfToken(c.var.services.signer, 'envd', token);
+  if (sandboxId === undefined) return sandboxGone(c, '');
+  return toPort(c, { to: 'port', by: 'headers', sandboxId, port: limits.envdPort, suffix: undefined });
+};
+
+const toPort = async (c: Handled, traffic: ToPort): Promise<Response> => {
+  const { sandboxId, port } = traffic;
+  try {
+    const access = await c.var.services.accesses.find(c.var.services, sandboxId);
+    if (!access) return sandboxGone(c, sandboxId);
+    c.set('sandbox', access);
+    const ctx: Context = { ...adminContextOf(c), actor: actorOfSandbox(access) };
+    if (port === limits.envdPort) {
+      await ensureAwake(ctx, access);
+      return await serveEnvd(c, access);
+    }
+    return (await refusal(c, access, traffic)) ?? (await exchange(c, ctx, access, traffic));
+  } catch (error) {
+    return renderProxyFailure(error, c, sandboxId, port);
+  }
+};
+
+/** A preview's signature or the traffic token, where one is asked for; undefined: it may pass. */
+const refusal = async (c: Handled, access: SandboxAccess, traffic: ToPort): Promise<Response | undefined> => {
+  const { signer, now } = c.var.services;
+  const { sandboxId } = access;
+  const verdict = await judgePreview(signer, traffic, traffic.suffix, now());
+  if (verdict === 'valid') return undefined;
+  if (verdict !== 'none') return previewRefused(c, sandboxId, verdict);
+  if (access.publicPorts) return undefined;
+  const token = c.req.header(trafficTokenHeader);
+  if (token === undefined || token === '') return trafficTokenMissing(c, sandboxId);
+  if ((await sandboxOfToken(signer, 'traffic', token)) === sandboxId) return undefined;
+  return trafficTokenInvalid(c, sandboxId);
+};
+
+const exchange = async (c: Handled, ctx: Context, access: SandboxAccess, traffic: ToPort): Promise<Response> => {
+  const { port, by, suffix } = traffic;
+  const signed = (await judgePreview(ctx.signer, traffic, suffix, ctx.now())) === 'none' ? undefined : suffix;
+  return exchangeWithPort(c, ctx, {
+    access,
+    port,
+    target: targetOf(c.req.url),
+    asked: askedFor(c, signed, false),
+    on: by,
+  });
 };

@@ -50,7 +50,7 @@ export const viewAccess = async (ctx: Context, row: SandboxRow) => ({
   ...viewName(row),
   ...(await viewEnvdToken(ctx, row)),
   trafficAccessToken: row.publicPorts ? null : await sandboxToken(ctx.signer, 'traffic', row.id),
-  domain: null,
+  domain: ctx.sandboxDomain ?? null,
 });
 
 /** In a list. Sizes are whole numbers here; what a sandbox may use of its node's disk is the node's setting, so it is told by its metrics only. */
