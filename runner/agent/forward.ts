@@ -35,6 +35,8 @@ class ForwardStream extends Duplex {
   readonly #accepted: Accepted;
   readonly #idle: NodeJS.Timeout | undefined;
   #ended = false;
+  /** Cut, with bytes that came before still to be read: a server may answer, and then close without reading what it is being sent. */
+  #cut = false;
 
   constructor(accepted: Accepted, idleMs: number | undefined) {
     super({ allowHalfOpen: true, emitClose: true });
@@ -46,20 +48,24 @@ class ForwardStream extends Duplex {
     if (idleMs !== undefined) this.#idle = setTimeout(idle, idleMs);
     socket.on('data', (chunk: Buffer) => this.#take(() => accepted.frames.push(chunk)));
     socket.once('close', () => {
-      if (!this.#ended || !this.writableFinished) this.destroy(broken());
+      if (this.#ended && this.writableFinished) return;
+      if (this.readableLength === 0) this.destroy(broken());
+      else this.#cut = true;
     });
     this.#take(() => accepted.rest);
     if (socket.destroyed) this.destroy(broken());
   }
 
   override _read(): void {
-    this.#accepted.socket.resume();
+    if (this.#cut) this.destroy(broken());
+    else this.#accepted.socket.resume();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
     this.#idle?.refresh();
     const { socket } = this.#accepted;
-    if (socket.destroyed) return callback(broken());
+    // It is told to whoever reads, after what there is to read.
+    if (socket.destroyed) return callback();
     socket.cork();
     for (let at = 0; at < chunk.length; at += frameBounds.chunkBytes) {
       const piece = chunk.subarray(at, at + frameBounds.chunkBytes);
@@ -68,16 +74,14 @@ class ForwardStream extends Duplex {
     }
     socket.uncork();
     if (!socket.writableNeedDrain) return callback();
-    const settle = (error?: Error): void => {
-      socket.off('drain', onDrain);
-      socket.off('close', onClose);
+    const settle = (): void => {
+      socket.off('drain', settle);
+      socket.off('close', settle);
       this.#idle?.refresh();
-      callback(error);
+      callback();
     };
-    const onDrain = (): void => settle();
-    const onClose = (): void => settle(broken());
-    socket.once('drain', onDrain);
-    socket.once('close', onClose);
+    socket.once('drain', settle);
+    socket.once('close', settle);
   }
 
   override _final(callback: (error?: Error | null) => void): void {

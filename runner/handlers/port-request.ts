@@ -73,7 +73,7 @@ async function sendAnswer(
 ): Promise<void> {
   const { transferId, ...rest } = head;
   const small = (head.contentBytes ?? 0) <= limits.inlineBytes && !isEventStream(head);
-  const start = await gather(body, small ? limits.inlineBytes : -1, GATHER_MS);
+  const start = await gather(failingAsItself(body), small ? limits.inlineBytes : -1, GATHER_MS);
   if (start.whole && start.bytes <= limits.inlineBytes) {
     sayHead(conversation, { ...rest, body: 'inline', contentBytes: start.bytes });
     let offset = 0;
@@ -87,7 +87,7 @@ async function sendAnswer(
     return;
   }
   sayHead(conversation, { ...rest, body: 'transfer' });
-  await transfers.put(transferId, failingAsItself(start.rest()), head.contentBytes, signal);
+  await transfers.put(transferId, start.rest(), head.contentBytes, signal);
 }
 
 const isEventStream = ({ headers }: Pick<PortHead, 'headers'>): boolean =>

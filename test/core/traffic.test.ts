@@ -134,14 +134,10 @@ test('a preview’s signature holds for its port, its sandbox and its time, and 
   expect(await judgePreview(new Signer('other'), place, suffix, 0)).toBe('forged');
   expect(await judge(place, 'glovebox')).toBe('none');
   await fc.assert(
-    fc.asyncProperty(
-      fc.integer({ min: 0, max: 22 }),
-      fc.constantFrom(...'abcdefghijklmnopqrstuvwxyz234567'),
-      async (at, to) => {
-        const changed = suffix.slice(0, at) + to + suffix.slice(at + 1);
-        expect(await judge(place, changed)).toBe(changed === suffix ? 'valid' : 'forged');
-      },
-    ),
+    fc.asyncProperty(fc.integer({ min: 0, max: 22 }), fc.constantFrom('a', 'm', 'z', '2', '7'), async (at, to) => {
+      const changed = suffix.slice(0, at) + to + suffix.slice(at + 1);
+      expect(await judge(place, changed)).toBe(changed === suffix ? 'valid' : 'forged');
+    }),
   );
 });
 

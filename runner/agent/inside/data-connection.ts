@@ -16,7 +16,7 @@ export interface DataHandlers {
 export class DataConnection {
   #closed = false;
   #writer: SocketWriter | undefined;
-  #socket: Socket<undefined> | undefined;
+  #socket: Socket | undefined;
 
   static async dial(path: string, token: string, handlers: DataHandlers): Promise<DataConnection> {
     const connection = new DataConnection();

@@ -48,7 +48,7 @@ export class Forwards {
 
 /** One connection. Neither side is read while the other one is full. */
 class Forward implements Handlers {
-  #server: Socket<undefined> | undefined;
+  #server: Socket | undefined;
   #writer: SocketWriter | undefined;
   #host: DataConnection | undefined;
   #over = false;
@@ -143,7 +143,7 @@ class Forward implements Handlers {
   }
 }
 
-async function dial(port: number, handlers: Handlers): Promise<Socket<undefined>> {
+async function dial(port: number, handlers: Handlers): Promise<Socket> {
   let refused: unknown;
   for (const hostname of addresses) {
     try {
@@ -159,7 +159,7 @@ async function dial(port: number, handlers: Handlers): Promise<Socket<undefined>
   throw new AgentFault('port_not_open', `Nothing listens on port ${port}.`);
 }
 
-async function connectWithin(hostname: string, port: number, handlers: Handlers): Promise<Socket<undefined>> {
+async function connectWithin(hostname: string, port: number, handlers: Handlers): Promise<Socket> {
   let late = false;
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
@@ -172,7 +172,7 @@ async function connectWithin(hostname: string, port: number, handlers: Handlers)
     allowHalfOpen: true,
     socket: {
       open: (socket) => {
-        if (late) return void socket.terminate();
+        if (late) return socket.terminate();
         // Nothing is read before there is somewhere to put it.
         socket.pause();
       },

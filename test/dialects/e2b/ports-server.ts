@@ -9,7 +9,7 @@ import { installation, type TestTenant } from '../../installation.ts';
 const program = `
 const http = require('node:http'), net = require('node:net'), { createHash } = require('node:crypto');
 const { WebSocketServer } = require('/tmp/node_modules/ws');
-const gone = [], streams = [];
+const gone = [], streams = [], held = [];
 const server = http.createServer(async (req, res) => {
   const url = new URL(req.url, 'http://x');
   const n = Number(url.searchParams.get('n') ?? 0);
@@ -41,7 +41,8 @@ const server = http.createServer(async (req, res) => {
     case '/finish': for (const s of streams.splice(0)) s.end(); return res.end();
     case '/break': if (n > 0) res.write(Buffer.alloc(n, 'y')); setTimeout(() => res.socket.resetAndDestroy(), 50); return;
     case '/early': res.statusCode = 413; res.end('too much'); return;
-    case '/hold': server.holding = (server.holding ?? 0) + 1; return;
+    case '/hold': server.holding = (server.holding ?? 0) + 1; held.push(res); return;
+    case '/release': for (const r of held.splice(0)) r.end('released'); return res.end();
     case '/holding': return res.end(String(server.holding ?? 0));
     case '/gone': return res.end(JSON.stringify(gone));
     default: res.statusCode = 404; return res.end('no such page');
@@ -100,7 +101,7 @@ export const open = (path: string, asked: Asked = {}): Promise<Dispatcher.Respon
   const { host, headers, ...rest } = asked;
   return request(`${installation().url}${path}`, {
     ...rest,
-    method: (rest.method ?? 'GET') as Dispatcher.HttpMethod,
+    method: rest.method ?? 'GET',
     headers: { ...headers, ...(host === undefined ? {} : { host }) },
     dispatcher,
   } as Parameters<typeof request>[1]);
@@ -160,6 +161,14 @@ export class PortServer {
 
   open(path: string, asked: Asked = {}, port = 8000): Promise<Dispatcher.ResponseData<unknown>> {
     return open(path, { ...asked, headers: { ...this.headers(port), ...asked.headers } });
+  }
+
+  async exec(command: string): Promise<void> {
+    const { exitCode, stderr } = await this.#tenant.json<{ exitCode: number; stderr: string }>(
+      `/v1/sandboxes/${this.id}/exec`,
+      { method: 'POST', json: { command } },
+    );
+    if (exitCode !== 0) throw new Error(stderr);
   }
 
   async gone(): Promise<string[]> {

@@ -84,9 +84,10 @@ const toPort = async (c: Handled, traffic: ToPort): Promise<Response> => {
 
 /** A preview's signature or the traffic token, where one is asked for; undefined: it may pass. */
 const refusal = async (c: Handled, access: SandboxAccess, traffic: ToPort): Promise<Response | undefined> => {
-  const { signer, now } = c.var.services;
+  const { services } = c.var;
+  const { signer } = services;
   const { sandboxId } = access;
-  const verdict = await judgePreview(signer, traffic, traffic.suffix, now());
+  const verdict = await judgePreview(signer, traffic, traffic.suffix, services.now());
   if (verdict === 'valid') return undefined;
   if (verdict !== 'none') return previewRefused(c, sandboxId, verdict);
   if (access.publicPorts) return undefined;
