@@ -17,7 +17,6 @@ import type {
   ProcessSelector,
   ProcessSpec,
 } from '../../runner/protocol/process.ts';
-import type { Attachment, ProcessExit, ProcessInfo, ProcessSpec } from '../../runner/protocol/process.ts';
 import type { PortHeaders, PortRequest } from '../../runner/protocol/ports.ts';
 import type {
   FileInput,
