@@ -70,7 +70,7 @@ export const endedOr = (sandbox: Sandbox, error: unknown): unknown => {
   if (!ended || !(error instanceof RunnerError) || !cutBy.includes(error.code)) return error;
   return new RunnerError('sandbox_ended', 'The sandbox has ended.');
 };
-const cutBy: readonly RunnerFault['code'][] = ['agent_unavailable', 'transfer_failed'];
+const cutBy: readonly RunnerFault['code'][] = ['agent_unavailable', 'transfer_failed', 'port_failed'];
 
 /** What the edge is told of a failure: a RunnerError says what it is; anything else is ours, logged and kept to ourselves. */
 export function faultOf(error: unknown, log: Logger, fields: { requestId: string; job: string }): RunnerFault {
