@@ -91,7 +91,7 @@ export const createInputOf = async (ctx: Context, body: NewSandbox, terms: Creat
   const { maxCpus, maxMemoryMiB } = ctx.actor.tenant;
   return {
     ...(await resolveTemplate(ctx, body.templateID)),
-    network: body.allow_internet_access === false ? 'off' : undefined,
+    network: undefined,
     egress: egressOf(body.network, body.allow_internet_access),
     publicPorts,
     maskRequestHost: body.network?.maskRequestHost ?? null,
