@@ -3,12 +3,14 @@ import { ServiceError } from '../../worker/core/errors.ts';
 import { connectSandbox } from '../../worker/core/sandboxes/connect-sandbox.ts';
 import { countSandboxes } from '../../worker/core/sandboxes/count-sandboxes.ts';
 import { createSandbox } from '../../worker/core/sandboxes/create-sandbox.ts';
-import { endSandbox } from '../../worker/core/sandboxes/end-sandbox.ts';
+import { endSandbox, killSandbox } from '../../worker/core/sandboxes/end-sandbox.ts';
+import { ensurePaused } from '../../worker/core/sandboxes/ensure-paused.ts';
 import { extendDeadline } from '../../worker/core/sandboxes/extend-deadline.ts';
 import { getSandbox } from '../../worker/core/sandboxes/get-sandbox.ts';
 import { listSandboxes } from '../../worker/core/sandboxes/list-sandboxes.ts';
 import { pauseSandbox } from '../../worker/core/sandboxes/pause-sandbox.ts';
 import { setDeadline } from '../../worker/core/sandboxes/set-deadline.ts';
+import { waitFor } from '../wait-for.ts';
 import { createInput, scriptedCell, type Delivery } from './support/scripted-cell.ts';
 
 /** A runner that keeps one sandbox's deadline as the real one does. */
@@ -126,6 +128,32 @@ test('many keep-alives at once all leave the longest of them', async () => {
   const seconds = [100, 700, 300, 500];
   await Promise.all(seconds.map((ttl) => extendDeadline(context, id, ttl)));
   expect((await getSandbox(context, id)).expiresAtMs).toBeGreaterThan(Date.now() + 699_000);
+});
+
+test('a pause beside a keep-alive waits for it; beside another pause it is told that one was before it', async () => {
+  let release = (): void => undefined;
+  const gate = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const { context, id, deliveries } = await running({
+    runner: ({ name }) => (name === 'sandbox.deadline' ? gate : undefined),
+  });
+  const extending = extendDeadline(context, id, 900);
+  await waitFor('the keep-alive to be on its way', () => namesOf(deliveries).includes('sandbox.deadline'), 2_000);
+  const pausing = ensurePaused(context, id, true);
+  release();
+  expect(await extending).toMatchObject({ state: 'running' });
+  expect(await pausing).toBe('paused');
+  expect(await ensurePaused(context, id, true)).toBe('already');
+  await endSandbox(context, id, 0);
+  await expect(ensurePaused(context, id, true)).rejects.toMatchObject({ code: 'sandbox_ended' });
+});
+
+test('a kill of what has ended already is refused, an end of it is not', async () => {
+  const { context, id } = await running();
+  expect(await killSandbox(context, id, 0)).toMatchObject({ state: 'ended', endReason: 'killed' });
+  await expect(killSandbox(context, id, 0)).rejects.toMatchObject({ code: 'sandbox_ended' });
+  expect(await endSandbox(context, id, 0)).toMatchObject({ state: 'ended' });
 });
 
 test('a timeout of 0 ends a sandbox as timed out, or pauses the one that is to be paused', async () => {
