@@ -196,6 +196,18 @@ describe('a sandbox by its id', () => {
     expect(failureOf(await post('connect'))).toEqual(failure(400, /^timeout: /));
   });
 
+  test('is resumed without its memory only where its pause has kept none', async () => {
+    const { sandboxID } = await wire.create();
+    const pause = (json: unknown) => wire.send('POST', `/sandboxes/${sandboxID}/pause`, { json });
+    const cold = () => wire.send('POST', `/v2/sandboxes/${sandboxID}/connect`, { json: { memory: false } });
+    expect((await cold()).status).toBe(200);
+    await pause({ memory: true });
+    expect(failureOf(await cold())).toEqual(failure(400, /memory: false/));
+    expect((await wire.send('POST', `/v2/sandboxes/${sandboxID}/connect`)).status).toBe(201);
+    await pause({ memory: false });
+    expect((await cold()).status).toBe(201);
+  });
+
   test('is gone at once when its time is set to 0', async () => {
     const { sandboxID } = await wire.create();
     const path = `/sandboxes/${sandboxID}`;

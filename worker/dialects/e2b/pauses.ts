@@ -22,10 +22,10 @@ const pause = ofSandbox(async (c, ctx, sandboxId) => {
   return c.body(null, 204);
 });
 
-/** A sandbox whose memory a pause has kept is resumed with it. */
+/** A sandbox whose memory its pause has kept is resumed with it. */
 const refuseColdBoot = async (ctx: Context, sandboxId: string): Promise<void> => {
-  const { state } = await getSandbox(ctx, sandboxId);
-  if (state !== 'paused') return;
+  const { state, memoryKept } = await getSandbox(ctx, sandboxId);
+  if (state !== 'paused' || memoryKept === false) return;
   throw new ServiceError('invalid_argument', 'Resuming without the memory (memory: false) is not offered here.');
 };
 
