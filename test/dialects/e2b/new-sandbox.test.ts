@@ -65,6 +65,13 @@ describe('a new sandbox', () => {
     expect(info.body).not.toHaveProperty('trafficAccessToken');
   });
 
+  test('without internet access says so, and keeps what else it may reach', async () => {
+    const network = { allowOut: ['1.1.1.1'], denyOut: ['8.8.8.8'] };
+    const { body } = await make('v2', { allow_internet_access: false, network });
+    const info = await wire.send('GET', `/sandboxes/${(body as { sandboxID: string }).sandboxID}`);
+    expect(info.body).toMatchObject({ allowInternetAccess: false, network });
+  });
+
   test('takes everything that E2B’s clients send, and what is empty as absent', async () => {
     const { status, text } = await make('v1', {
       timeout: 60,

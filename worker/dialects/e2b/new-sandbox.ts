@@ -91,6 +91,7 @@ export const createInputOf = async (ctx: Context, body: NewSandbox, terms: Creat
   const { maxCpus, maxMemoryMiB } = ctx.actor.tenant;
   return {
     ...(await resolveTemplate(ctx, body.templateID)),
+    // Without internet access it denies every address, so that an update of its network may open it again.
     network: undefined,
     egress: egressOf(body.network, body.allow_internet_access),
     publicPorts,
