@@ -57,7 +57,7 @@ export const shellScript = z
   )
   .refine(plain, plainMessage('a command'));
 
-const argv = z
+export const argvInput = z
   .array(
     z
       .string()
@@ -76,7 +76,7 @@ const argv = z
   );
 
 export const commandInput = z
-  .union([shellScript, argv], { error: 'command is a shell string or an array of arguments' })
+  .union([shellScript, argvInput], { error: 'command is a shell string or an array of arguments' })
   .openapi({
     description:
       'A string is run by the image’s bash (sh where there is none) and may be 1 MiB long. An array is an argv, run without a shell.',

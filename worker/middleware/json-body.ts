@@ -1,15 +1,9 @@
 import type { Context as HonoContext, MiddlewareHandler } from 'hono';
 import type { AppEnv } from '../api/app-env.ts';
 import { ServiceError } from '../core/errors.ts';
+import { discardBody } from './discard-body.ts';
 
 const isJson = /^application\/json\s*(;|$)/i;
-
-/**
- * What of a body that is too large is read and thrown away, so that a client which writes all of it before it reads sees the answer
- * and not a broken connection. Past these it gets the broken connection.
- */
-const discardMaxBytes = 64 * 1024 * 1024;
-const discardMaxMs = 10_000;
 
 const tooLarge = (maxBytes: number) =>
   new ServiceError('payload_too_large', `The body of this request may have at most ${maxBytes} bytes.`);
@@ -21,7 +15,7 @@ export const boundedJsonBody =
     const length = c.req.header('content-length');
     const { body } = c.req.raw;
     if (length !== undefined && Number(length) > maxBytes) {
-      if (body) await discard(body.getReader());
+      if (body) await discardBody(body.getReader());
       throw tooLarge(maxBytes);
     }
     const present = body !== null && length !== '0';
@@ -52,21 +46,10 @@ const readBounded = async (
     if (done) break;
     bytes += value.byteLength;
     if (bytes > maxBytes) {
-      await discard(reader);
+      await discardBody(reader);
       throw tooLarge(maxBytes);
     }
     chunks.push(value);
   }
   c.req.raw = new Request(c.req.raw, { method: c.req.method, body: await new Blob(chunks).arrayBuffer() });
-};
-
-const discard = async (reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> => {
-  const untilMs = Date.now() + discardMaxMs;
-  let bytes = 0;
-  while (bytes < discardMaxBytes && Date.now() < untilMs) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    bytes += value.byteLength;
-  }
-  await reader.cancel();
 };

@@ -7,7 +7,7 @@ export interface E2b {
   options: { apiUrl: string; sandboxUrl: string; apiKey: string };
   create(options?: SandboxOpts): Promise<Sandbox>;
   /** One without a token: today's SDK makes none, version 1 of the API still does. */
-  createOpen(): Promise<Sandbox>;
+  createOpen(body?: Record<string, unknown>): Promise<Sandbox>;
   cleanUp(): Promise<void>;
 }
 
@@ -21,11 +21,11 @@ export const createE2b = async (limits: Record<string, unknown> = {}): Promise<E
     tenant,
     options,
     create: (own = {}) => Sandbox.create({ ...own, ...options }),
-    createOpen: async () => {
+    createOpen: async (own = {}) => {
       const response = await fetch(`${url}/sandboxes`, {
         method: 'POST',
         headers: { 'x-api-key': options.apiKey, 'content-type': 'application/json' },
-        body: JSON.stringify({ templateID: 'base', secure: false, timeout: 300 }),
+        body: JSON.stringify({ templateID: 'base', secure: false, timeout: 300, ...own }),
       });
       const { sandboxID } = (await response.json()) as { sandboxID: string };
       return Sandbox.connect(sandboxID, options);

@@ -1,4 +1,5 @@
 import type { z } from '@hono/zod-openapi';
+import { discardBody } from '../../../../middleware/discard-body.ts';
 import { ConnectError } from './failure.ts';
 
 /** Of a request: a command's arguments and environment, JSON-escaped, or 3 MB of stdin in base64. */
@@ -8,7 +9,7 @@ export const messageMaxBytes = 4 * 1024 * 1024;
 export const readBody = async (request: Request): Promise<Uint8Array> => {
   const announced = Number(request.headers.get('content-length') ?? Number.NaN);
   if (announced > messageMaxBytes) {
-    await request.body?.cancel();
+    if (request.body) await discardBody(request.body.getReader());
     throw tooLong();
   }
   // HTTP holds the body to the length that was announced.
@@ -25,7 +26,7 @@ const collect = async (body: ReadableStream<Uint8Array>): Promise<Uint8Array> =>
     if (done) break;
     bytes += value.byteLength;
     if (bytes > messageMaxBytes) {
-      await reader.cancel();
+      await discardBody(reader);
       throw tooLong();
     }
     chunks.push(value);

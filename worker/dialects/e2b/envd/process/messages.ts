@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi';
-import { commandInput, cwdInput, envInput } from '../../../../contract/execution.ts';
+import { argvInput, cwdInput, envInput } from '../../../../contract/execution.ts';
 import { decodeBase64 } from '../../../../core/base64.ts';
 
 /** Messages of E2B's package `process`, as protobuf's JSON mapping spells them. */
@@ -36,7 +36,7 @@ const program = z
     cwd: z.union([z.literal(''), cwdInput]).optional(),
   })
   .transform(({ cmd, args, ...rest }, refuse) => {
-    const parsed = commandInput.safeParse([cmd, ...args]);
+    const parsed = argvInput.safeParse([cmd, ...args]);
     if (parsed.success) return { argv: [cmd, ...args], ...rest };
     refuse.addIssue(parsed.error.issues[0]?.message ?? 'not a command');
     return z.NEVER;
