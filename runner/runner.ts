@@ -34,6 +34,7 @@ import { Containers, socketDirOf } from './sandboxes/containers.ts';
 import { History } from './sandboxes/history.ts';
 import { Lanes } from './sandboxes/lanes.ts';
 import { SandboxTable } from './sandboxes/table.ts';
+import { UsageSampler } from './sandboxes/usage-sampler.ts';
 import { createTransfers, portTransfers } from './transfers.ts';
 
 const REDIS_READY_MS = 15_000;
@@ -107,6 +108,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
     onLifecycle: (name, data) => handleLifecycle(context, lanes, name, data),
     log,
   });
+  context.usage.start();
   const watch = new EngineWatch({ engine, pool, sandboxes: context.sandboxes, log });
   const beating = new Heart({
     controlPlane: parts.controlPlane,
@@ -143,6 +145,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
       context.conversations.detachAll();
       if (remove) await removeAll(context, log);
       await watch.stop();
+      await context.usage.stop();
       await pool.close();
       context.sandboxes.stop();
       context.containers.stop();
@@ -232,6 +235,7 @@ function createContext(
     capacity: new Capacity(config),
     conversations: new Conversations(delivery.publisher),
     history: new History(),
+    usage: new UsageSampler({ sandboxes, engine }),
     reportSoon,
     reportHistory,
     transfers: createTransfers(config.controlPlaneUrl, () => joined.secret),

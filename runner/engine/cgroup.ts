@@ -18,6 +18,8 @@ export interface MemoryUsage {
   usedBytes: number;
   /** undefined on kernels that don't keep it (version 2 before 5.19). */
   peakBytes: number | undefined;
+  /** Contents of files. */
+  cacheBytes: number;
   limitBytes: number | undefined;
 }
 
@@ -72,7 +74,7 @@ function join(mount: string, path: string): string {
 export function parseCpuV1(usage: string, quota: string, period: string): CpuUsage {
   const quotaUs = Number(quota);
   return {
-    usedSeconds: wholeNumber(usage) / 1e9,
+    usedSeconds: parseCpuUsage(1, usage),
     limitCpus: quotaUs <= 0 ? undefined : quotaUs / wholeNumber(period),
   };
 }
@@ -81,19 +83,30 @@ export function parseCpuV1(usage: string, quota: string, period: string): CpuUsa
 export function parseCpuV2(stat: string, max: string): CpuUsage {
   const [quota, period] = max.trim().split(' ');
   return {
-    usedSeconds: field(stat, 'usage_usec') / 1e6,
+    usedSeconds: parseCpuUsage(2, stat),
     limitCpus: quota === 'max' ? undefined : wholeNumber(quota) / wholeNumber(period),
   };
+}
+
+/** cpuacct.usage or cpu.stat: seconds. */
+export function parseCpuUsage(version: CgroupPaths['version'], text: string): number {
+  return version === 1 ? wholeNumber(text) / 1e9 : field(text, 'usage_usec') / 1e6;
+}
+
+/** memory.usage_in_bytes or memory.current, and memory.stat. File cache that can go at once isn't use. */
+export function parseMemoryUse(version: CgroupPaths['version'], usage: string, stat: string) {
+  const [inactive, cache] = version === 1 ? ['total_inactive_file', 'total_cache'] : ['inactive_file', 'file'];
+  return { usedBytes: Math.max(0, wholeNumber(usage) - field(stat, inactive)), cacheBytes: field(stat, cache) };
 }
 
 /** Version 1 writes "no limit" as the largest page-aligned number. */
 const unlimitedBytes = 2 ** 60;
 
-/** memory.usage_in_bytes, memory.stat, memory.max_usage_in_bytes, memory.limit_in_bytes. File cache that can go at once isn't use. */
+/** memory.usage_in_bytes, memory.stat, memory.max_usage_in_bytes, memory.limit_in_bytes */
 export function parseMemoryV1(usage: string, stat: string, peak: string, limit: string): MemoryUsage {
   const limitBytes = Number(limit);
   return {
-    usedBytes: Math.max(0, wholeNumber(usage) - field(stat, 'total_inactive_file')),
+    ...parseMemoryUse(1, usage, stat),
     peakBytes: wholeNumber(peak),
     limitBytes: limitBytes >= unlimitedBytes ? undefined : limitBytes,
   };
@@ -102,7 +115,7 @@ export function parseMemoryV1(usage: string, stat: string, peak: string, limit: 
 /** memory.current, memory.stat, memory.peak (undefined where the kernel has none), memory.max */
 export function parseMemoryV2(current: string, stat: string, peak: string | undefined, max: string): MemoryUsage {
   return {
-    usedBytes: Math.max(0, wholeNumber(current) - field(stat, 'inactive_file')),
+    ...parseMemoryUse(2, current, stat),
     peakBytes: peak === undefined ? undefined : wholeNumber(peak),
     limitBytes: max.trim() === 'max' ? undefined : wholeNumber(max),
   };

@@ -67,6 +67,11 @@ export class DiskWatcher {
     return known !== undefined && performance.now() < known.notBeforeMs ? known.usage : this.#measure(facts);
   }
 
+  /** As last measured, if it ever was. */
+  known(containerId: string): DiskUsage | undefined {
+    return this.#watched.get(containerId)?.usage;
+  }
+
   async #tick(): Promise<void> {
     if (this.#pass !== undefined) return;
     this.#pass = this.#tryPass();

@@ -14,6 +14,7 @@ import { diagnoseExit } from './exit-diagnosis.ts';
 import { readImageFacts } from './image-facts.ts';
 import { raiseKernelCounters } from './kernel-counters.ts';
 import { MetricsReader, readOomKills } from './metrics.ts';
+import { readUsage } from './usage.ts';
 import { OomWatcher } from './oom-watcher.ts';
 import { nodeResolver, removeNetwork, SandboxNetwork } from './network.ts';
 import { readNodeFacts, type EngineInfo, type NodeFacts } from './node-facts.ts';
@@ -28,6 +29,7 @@ import type {
   ContainerRequest,
   EngineReport,
   StartedContainer,
+  UsageReading,
 } from './port.ts';
 
 export interface DockerEngineOptions {
@@ -285,6 +287,13 @@ class DockerEngine implements ContainerEngine {
       // Its files go with it.
       throw new RunnerError('sandbox_not_running', 'The container is gone.', { cause });
     }
+  }
+
+  async sample(containerId: string): Promise<UsageReading> {
+    const facts = await this.#containers.get(containerId);
+    const { diskLimitBytes } = facts;
+    const diskUsedBytes = this.#prepared().watcher.known(containerId)?.bytes ?? 0;
+    return { ...readUsage(facts.cgroup), diskLimitBytes, diskUsedBytes };
   }
 
   async oomKills(containerId: string): Promise<number> {

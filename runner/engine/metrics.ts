@@ -45,6 +45,7 @@ export class MetricsReader {
       cpuUsedPercent: cpus === 0 ? 0 : Math.min(100, Math.max(0, (usedCpus / cpus) * 100)),
       memoryLimitBytes: memory.limitBytes ?? 0,
       memoryUsedBytes: memory.usedBytes,
+      memoryCacheBytes: memory.cacheBytes,
       memoryPeakBytes: memory.peakBytes ?? memory.usedBytes,
       diskLimitBytes: facts.diskLimitBytes,
       diskUsedBytes,

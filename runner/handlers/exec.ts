@@ -13,6 +13,7 @@ import { startProcess } from './process-start.ts';
 import { answerPing, readEnvironment } from './sandbox-facts.ts';
 import { reportHistory } from './sandbox-history.ts';
 import { readMetrics } from './sandbox-metrics.ts';
+import { readUsage } from './sandbox-usage.ts';
 
 type JobHandler<N extends ExecJobName> = (
   context: HandlerContext,
@@ -75,6 +76,7 @@ const handlers: { [N in ExecJobName]: JobHandler<N> } = {
   'port.socket': inSandbox(openSocket, 'lasting'),
   'sandbox.metrics': inSandbox(readMetrics, 'passive'),
   'sandbox.history': onNode(reportHistory),
+  'sandbox.usage': onNode(readUsage),
 };
 
 /** Returns at once: the delivery is over, the execution goes on. */

@@ -11,6 +11,7 @@ import type { Containers } from '../sandboxes/containers.ts';
 import type { History } from '../sandboxes/history.ts';
 import type { LiveSandbox, Sandbox } from '../sandboxes/sandbox.ts';
 import type { SandboxTable } from '../sandboxes/table.ts';
+import type { UsageSampler } from '../sandboxes/usage-sampler.ts';
 import type { Transfers } from '../transfers.ts';
 
 /** What handlers work with. */
@@ -22,6 +23,7 @@ export interface HandlerContext {
   journal: Journal;
   conversations: Conversations;
   history: History;
+  usage: UsageSampler;
   /** Something has changed that nobody asked for: the record need not wait for the next beat. */
   reportSoon(): void;
   /** Reports what ran in the sandbox now, not with the next beat. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { channelId, requestId, sandboxId, tenantId } from './ids.ts';
 import { attachment, processInfo, processSelector, processSpec } from './process.ts';
 import { egressRules } from './egress.ts';
+import { usageHistory, usageQuery } from './usage.ts';
 import { fileCall, fileRead, fileWatch, fileWrite } from './files.ts';
 import { portRequest, webSocketProtocols } from './ports.ts';
 
@@ -72,6 +73,8 @@ export const sandboxMetrics = z.object({
   memoryLimitBytes: z.int().min(0),
   memoryUsedBytes: z.int().min(0),
   memoryPeakBytes: z.int().min(0),
+  /** Contents of files that the kernel keeps in its memory. */
+  memoryCacheBytes: z.int().min(0),
   diskLimitBytes: z.int().min(0),
   diskUsedBytes: z.int().min(0),
   networkReceivedBytes: z.int().min(0),
@@ -155,6 +158,8 @@ export const jobCatalog = {
   'sandbox.metrics': { queue: 'exec', data: execEnvelope, result: sandboxMetrics },
   /** To the node: the sandbox may have ended there. What has run in it is on record before the answer, as far as that can be soon. */
   'sandbox.history': { queue: 'exec', data: execEnvelope, result: z.object({}) },
+  /** To the node: the sandbox may be paused there. */
+  'sandbox.usage': { queue: 'exec', data: execEnvelope.extend({ query: usageQuery }), result: usageHistory },
 
   'sandbox.create': {
     queue: 'lifecycle',
@@ -197,4 +202,4 @@ export type JobData<N extends JobName> = z.infer<(typeof jobCatalog)[N]['data']>
 export type ExecJobName = { [N in JobName]: (typeof jobCatalog)[N]['queue'] extends 'exec' ? N : never }[JobName];
 export type LifecycleJobName = Exclude<JobName, ExecJobName>;
 /** Exec jobs that no live sandbox is needed for. */
-export type NodeJobName = 'sandbox.history';
+export type NodeJobName = 'sandbox.history' | 'sandbox.usage';

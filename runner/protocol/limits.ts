@@ -71,6 +71,9 @@ export const limits = {
   uploadPartBytes: 64 * 1024 * 1024,
   uploadParts: 10_000,
   historyCommandBytes: 16 * 1024,
+  /** What each sandbox used is kept for an hour. */
+  usageIntervalMs: 5_000,
+  usageSamples: 720,
   /** Of each of a sandbox's two lists. Every packet that it sends is held against all of them. */
   egressAddresses: 64,
 } as const;

@@ -70,14 +70,16 @@ describe('usage', () => {
 
   test('version 1 memory leaves out file cache that can go, and knows "no limit"', () => {
     const stat =
-      'cache 110592\nrss 98304\ninactive_file 0\nhierarchical_memory_limit 268435456\ntotal_inactive_file 53248\ntotal_active_file 110592\n';
+      'cache 110592\ntotal_cache 163840\nrss 98304\ninactive_file 0\nhierarchical_memory_limit 268435456\ntotal_inactive_file 53248\ntotal_active_file 110592\n';
     expect(parseMemoryV1('753664\n', stat, '4079616\n', '268435456\n')).toEqual({
       usedBytes: 700416,
+      cacheBytes: 163840,
       peakBytes: 4079616,
       limitBytes: 268435456,
     });
     expect(parseMemoryV1('1\n', stat, '2\n', '9223372036854771712\n')).toMatchObject({
       usedBytes: 0,
+      cacheBytes: 163840,
       limitBytes: undefined,
     });
   });
@@ -86,6 +88,7 @@ describe('usage', () => {
     const stat = 'anon 1200128\nfile 3055616\ninactive_file 1015808\nactive_file 2039808\n';
     expect(parseMemoryV2('5431296\n', stat, '9000000\n', '536870912\n')).toEqual({
       usedBytes: 4415488,
+      cacheBytes: 3055616,
       peakBytes: 9000000,
       limitBytes: 536870912,
     });

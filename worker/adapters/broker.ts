@@ -166,6 +166,11 @@ class BrokerAdapter implements Broker {
     await askOnce(answering<unknown>(this.#shard(ref).reportHistory(ref, place)));
   }
 
+  async usage(...[ref, place, query]: Parameters<Broker['usage']>) {
+    const answer = () => answering<unknown>(this.#shard(ref).usage(ref, place, query));
+    return checked(jobCatalog['sandbox.usage'].result, await askTwice(answer)).samples;
+  }
+
   file: Broker['file'] = async (ref, operation, input) => {
     const answer = answering<unknown>(this.#shard(ref).call(ref, 'file.call', { call: { operation, input } }));
     return checked(fileOperations[operation].output, await askOnce(answer)) as never; // the table's own schema for this operation

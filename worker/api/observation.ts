@@ -1,5 +1,6 @@
-import { getEnvironmentRoute, getLogsRoute, getMetricsRoute } from '../contract/observation.ts';
+import { getEnvironmentRoute, getLogsRoute, getMetricsHistoryRoute, getMetricsRoute } from '../contract/observation.ts';
 import { getLogs, type LogEntry } from '../core/sandboxes/get-logs.ts';
+import { getMetricsHistory } from '../core/sandboxes/get-metrics-history.ts';
 import type { App } from './app-env.ts';
 import { contextOf, sandboxRefOf } from './context.ts';
 import { timestampOf } from './timestamp.ts';
@@ -14,6 +15,19 @@ const viewEntry = (entry: LogEntry) => {
   return { type: entry.type, at: timestampOf(startedAtMs), ...record };
 };
 
+type UsageSample = Awaited<ReturnType<typeof getMetricsHistory>>[number];
+
+const viewUsage = (sample: UsageSample) => ({
+  at: timestampOf(sample.atMs),
+  cpu: { limit: sample.cpus, usedPercent: sample.cpuUsedPercent },
+  memory: {
+    limitBytes: sample.memoryLimitBytes,
+    usedBytes: sample.memoryUsedBytes,
+    cacheBytes: sample.memoryCacheBytes,
+  },
+  disk: { limitBytes: sample.diskLimitBytes, usedBytes: sample.diskUsedBytes },
+});
+
 export const registerObservation = (app: App): void => {
   app.openapi(getMetricsRoute, async (c) => {
     const ctx = contextOf(c);
@@ -25,6 +39,7 @@ export const registerObservation = (app: App): void => {
         memory: {
           limitBytes: metrics.memoryLimitBytes,
           usedBytes: metrics.memoryUsedBytes,
+          cacheBytes: metrics.memoryCacheBytes,
           peakBytes: metrics.memoryPeakBytes,
         },
         disk: { limitBytes: metrics.diskLimitBytes, usedBytes: metrics.diskUsedBytes },
@@ -38,6 +53,14 @@ export const registerObservation = (app: App): void => {
   app.openapi(getEnvironmentRoute, async (c) => {
     const ctx = contextOf(c);
     return c.json({ env: await ctx.broker.environment(sandboxRefOf(c, ctx)) }, 200);
+  });
+
+  app.openapi(getMetricsHistoryRoute, async (c) => {
+    const { start, end, limit } = c.req.valid('query');
+    const startMs = start === undefined ? undefined : Date.parse(start);
+    const endMs = end === undefined ? undefined : Date.parse(end);
+    const samples = await getMetricsHistory(contextOf(c), c.req.valid('param').sandboxId, { startMs, endMs, limit });
+    return c.json({ samples: samples.map(viewUsage) }, 200);
   });
 
   app.openapi(getLogsRoute, async (c) => {

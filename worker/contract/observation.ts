@@ -11,7 +11,12 @@ const metricsView = z
       usedSeconds: z.number(),
       usedPercent: z.number().openapi({ description: 'Of the limit, over the last interval.' }),
     }),
-    memory: z.object({ limitBytes: z.int(), usedBytes: z.int(), peakBytes: z.int() }),
+    memory: z.object({
+      limitBytes: z.int(),
+      usedBytes: z.int(),
+      cacheBytes: z.int().openapi({ description: 'Contents of files that the kernel keeps; partly in usedBytes.' }),
+      peakBytes: z.int(),
+    }),
     disk: z.object({ limitBytes: z.int(), usedBytes: z.int() }),
     network: z.object({ receivedBytes: z.int(), sentBytes: z.int() }),
     processes: z.int(),
@@ -45,6 +50,47 @@ export const getEnvironmentRoute = createRoute({
       ...jsonContent(z.object({ env: z.record(z.string(), z.string()) }).openapi('SandboxEnvironment')),
     },
     ...errorResponses([404, 409, 410, 502]),
+  },
+});
+
+const usageView = z
+  .object({
+    at: timestamp,
+    cpu: z.object({
+      limit: z.number().openapi({ description: 'vCPUs.' }),
+      usedPercent: z.number().openapi({ description: 'Of the limit, since the sample before.' }),
+    }),
+    memory: z.object({
+      limitBytes: z.int(),
+      usedBytes: z.int(),
+      cacheBytes: z.int().openapi({ description: 'Contents of files that the kernel keeps; partly in usedBytes.' }),
+    }),
+    disk: z.object({ limitBytes: z.int(), usedBytes: z.int() }),
+  })
+  .openapi('UsageSample');
+
+export const getMetricsHistoryRoute = createRoute({
+  method: 'get',
+  path: '/v1/sandboxes/{sandboxId}/metrics/history',
+  operationId: 'getSandboxMetricsHistory',
+  tags,
+  summary: 'What it has used',
+  description: `A sample every five seconds while it runs, of the last hour at most, oldest first. Its runner remembers them: a restart of
+the runner begins anew.`,
+  request: {
+    params: sandboxParams,
+    query: z.object({
+      start: z.iso.datetime({ offset: true }).optional().openapi({ description: 'Included. Absent: from the first.' }),
+      end: z.iso.datetime({ offset: true }).optional().openapi({ description: 'Included. Absent: to the last.' }),
+      limit: z.coerce.number().int().min(1).max(720).default(720).openapi({ description: 'The latest so many.' }),
+    }),
+  },
+  responses: {
+    200: {
+      description: 'Samples; none in its first second.',
+      ...jsonContent(z.object({ samples: z.array(usageView) })),
+    },
+    ...errorResponses([404, 410, 502]),
   },
 });
 
@@ -107,4 +153,4 @@ and of its generated files, are kept for 7 days.`,
   },
 });
 
-export const observationRoutes = [getEnvironmentRoute, getMetricsRoute, getLogsRoute];
+export const observationRoutes = [getEnvironmentRoute, getMetricsRoute, getMetricsHistoryRoute, getLogsRoute];

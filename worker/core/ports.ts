@@ -9,6 +9,7 @@ import type { Signer } from './keys/signer.ts';
 import type { OwnCredentials } from './traffic/credentials.ts';
 import type { TemplateCatalog } from './templates/template-catalog.ts';
 import type { ControlCommand, OutEvent } from '../../runner/protocol/channel.ts';
+import type { UsageQuery, UsageSample } from '../../runner/protocol/usage.ts';
 import type { JobData, LifecycleJobName, SandboxMetrics, SandboxOutcome } from '../../runner/protocol/jobs.ts';
 import type {
   Attachment,
@@ -159,6 +160,8 @@ export interface Broker {
   metrics(ref: SandboxRef): Promise<SandboxMetrics>;
   /** The runner puts what has run in the sandbox on record; it may have ended. `place`: as the record has it. */
   reportHistory(ref: SandboxRef, place: { runnerId: string; epoch: number }): Promise<void>;
+  /** What it used, oldest first, as its runner remembers; it may be paused. */
+  usage(ref: SandboxRef, place: { runnerId: string; epoch: number }, query: UsageQuery): Promise<UsageSample[]>;
 
   file<O extends FileOperation>(ref: SandboxRef, operation: O, input: FileInput<O>): Promise<FileOutput<O>>;
   /** The body fails, never just ends, if it was cut. Inline up to inlineBytes, else through a paired stream. */

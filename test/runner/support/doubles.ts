@@ -72,6 +72,9 @@ export class EngineDouble implements ContainerEngine {
   async metrics(): Promise<never> {
     throw new RunnerError('engine_failed', 'not here');
   }
+  async sample() {
+    return { cpuSeconds: 0, memoryUsedBytes: 1, memoryCacheBytes: 1, diskLimitBytes: 1, diskUsedBytes: 1 };
+  }
   async oomKills() {
     return 0;
   }

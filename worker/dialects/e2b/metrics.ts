@@ -3,14 +3,15 @@ import { contextOf } from '../../api/context.ts';
 import { timestampOf } from '../../api/timestamp.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { Context } from '../../core/ports.ts';
+import { getMetricsHistory } from '../../core/sandboxes/get-metrics-history.ts';
 import { sandboxRefOf } from '../../core/sandboxes/sandbox-ref.ts';
 import { idOf, ofSandbox } from './of-sandbox.ts';
 import { readQuery } from './read-query.ts';
 import type { E2bRoute, Handled } from './route.ts';
 
-type Sample = Awaited<ReturnType<Context['broker']['metrics']>>;
+type Sample = Awaited<ReturnType<typeof getMetricsHistory>>[number];
 
-/** E2B counts a core as 100 %; the node's page cache is not told apart from what else a sandbox's memory holds. */
+/** E2B counts a core as 100 %. */
 const viewSample = (sample: Sample) => ({
   timestamp: timestampOf(sample.atMs),
   timestampUnix: Math.floor(sample.atMs / 1000),
@@ -18,7 +19,7 @@ const viewSample = (sample: Sample) => ({
   cpuUsedPct: sample.cpuUsedPercent * sample.cpus,
   memUsed: sample.memoryUsedBytes,
   memTotal: sample.memoryLimitBytes,
-  memCache: 0,
+  memCache: sample.memoryCacheBytes,
   diskUsed: sample.diskUsedBytes,
   diskTotal: sample.diskLimitBytes,
 });
@@ -27,7 +28,7 @@ const seconds = z.coerce.number().pipe(z.int().min(0).max(253_402_300_799));
 const range = z.object({ start: seconds.optional(), end: seconds.optional() });
 
 /** None of one that is paused: nothing runs in it. */
-const samplesOf = async (ctx: Context, sandboxId: string): Promise<Sample[]> => {
+const samplesNow = async (ctx: Context, sandboxId: string): Promise<Sample[]> => {
   try {
     return [await ctx.broker.metrics(sandboxRefOf(ctx, sandboxId))];
   } catch (error) {
@@ -37,10 +38,12 @@ const samplesOf = async (ctx: Context, sandboxId: string): Promise<Sample[]> => 
 };
 
 const get = ofSandbox(async (c, ctx, sandboxId) => {
-  const { start = 0, end = Number.POSITIVE_INFINITY } = readQuery(c, range);
-  const samples = await samplesOf(ctx, sandboxId);
-  const wanted = samples.filter(({ atMs }) => atMs >= start * 1000 && atMs < (end + 1) * 1000);
-  return c.json(wanted.map(viewSample), 200);
+  const { start, end } = readQuery(c, range);
+  // Whole seconds: the one that ends the range is in it to its end.
+  const endMs = end === undefined ? undefined : end * 1000 + 999;
+  const startMs = start === undefined ? undefined : start * 1000;
+  const samples = await getMetricsHistory(ctx, sandboxId, { startMs, endMs });
+  return c.json(samples.map(viewSample), 200);
 });
 
 const sandboxesCount = 100;
@@ -63,7 +66,7 @@ const getMany = async (c: Handled) => {
   const sandboxes: Record<string, ReturnType<typeof viewSample>> = {};
   const latestOf = async (sandboxId: string): Promise<void> => {
     try {
-      const latest = (await samplesOf(ctx, sandboxId)).at(-1);
+      const latest = (await samplesNow(ctx, sandboxId)).at(-1);
       if (latest) sandboxes[sandboxId] = viewSample(latest);
     } catch (error) {
       if (!(error instanceof ServiceError && missing.includes(error.code))) throw error;

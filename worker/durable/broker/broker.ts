@@ -5,6 +5,7 @@ import type { RunnerFault } from '../../../runner/protocol/errors.ts';
 import type { FileRead, FileWatch } from '../../../runner/protocol/files.ts';
 import type { ControlCommand } from '../../../runner/protocol/channel.ts';
 import type { JobData, LifecycleJobName, SandboxOutcome } from '../../../runner/protocol/jobs.ts';
+import type { UsageQuery } from '../../../runner/protocol/usage.ts';
 import type { Attachment, ProcessSelector, ProcessSpec } from '../../../runner/protocol/process.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { Route, SandboxRef } from '../../core/ports.ts';
@@ -136,6 +137,13 @@ export class Broker extends DurableObject<Env> {
   /** By the runner that the record names: it is asked also when the sandbox has ended there. */
   reportHistory(ref: SandboxRef, place: { runnerId: string; epoch: number }): Promise<Outcome<unknown>> {
     return settle(() => this.#inFlight(ref, place, () => callRunner(this.#shard, ref, place, 'sandbox.history', {})));
+  }
+
+  /** By the runner that the record names: it is asked also while the sandbox is paused there. */
+  usage(ref: SandboxRef, place: { runnerId: string; epoch: number }, query: UsageQuery): Promise<Outcome<unknown>> {
+    return settle(() =>
+      this.#inFlight(ref, place, () => callRunner(this.#shard, ref, place, 'sandbox.usage', { query })),
+    );
   }
 
   readFile(ref: SandboxRef, read: FileRead, transferId: string | null): Promise<Outcome<ReadAnswer>> {

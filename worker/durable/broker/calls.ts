@@ -14,6 +14,7 @@ export const callTimeoutMs = {
   'sandbox.environment': 20_000,
   'sandbox.metrics': 20_000,
   'sandbox.history': 3_000,
+  'sandbox.usage': 10_000,
   'file.call': 130_000,
   /** A transfer is as long as the client's upload; its own stall guards end it sooner. */
   'file.write': 6 * 3600_000,

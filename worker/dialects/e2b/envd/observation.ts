@@ -25,7 +25,7 @@ const metrics = async (c: Handled): Promise<Response> => {
     cpu_used_pct: Math.round(now.cpuUsedPercent * 100) / 100,
     mem_total: now.memoryLimitBytes,
     mem_used: now.memoryUsedBytes,
-    mem_cache: 0,
+    mem_cache: now.memoryCacheBytes,
     mem_total_mib: Math.floor(now.memoryLimitBytes / bytesInMiB),
     mem_used_mib: Math.floor(now.memoryUsedBytes / bytesInMiB),
     disk_used: now.diskUsedBytes,
