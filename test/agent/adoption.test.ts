@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 import { createAgentSession } from '../../runner/agent/host.ts';
 import { Collector, docker, newProcessId, runContainer, runToEnd, specOf, wholeOutput } from './agent-container.ts';
 
-test('processes and sessions survive a runner killed with SIGKILL: its successor attaches by offset and misses nothing', async () => {
+test('processes, sessions and watchers survive a runner killed with SIGKILL: its successor attaches by offset and misses nothing', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'gbx-'));
   const socketDir = join(folder, 's');
   const [processId, waitingId] = [newProcessId(), newProcessId()];
@@ -20,7 +20,7 @@ test('processes and sessions survive a runner killed with SIGKILL: its successor
   expect((await lines.next()).value).toBe('listening');
   const containerId = await runContainer(folder, socketDir);
   try {
-    expect((await lines.next()).value).toMatch(/^read \d+$/);
+    const watcherId = String((await lines.next()).value);
     first.kill('SIGKILL');
     await once(first, 'exit');
     const session = await createAgentSession({ socketDir, log: () => undefined });
@@ -34,6 +34,9 @@ test('processes and sessions survive a runner killed with SIGKILL: its successor
     await waiting.ended;
     expect(waiting.stdout.toString()).toBe('/usr\n1\n');
     expect((await runToEnd(session, specOf('echo $KEPT', { session: 'kept' }))).stdout).toBe('1\n');
+    await runToEnd(session, specOf('echo > /tmp/after'));
+    const { events } = await session.file('watcherEvents', { watcherId });
+    expect(events).toContainEqual({ kind: 'create', path: '/tmp/after' });
     await session.close();
   } finally {
     first.kill('SIGKILL');
