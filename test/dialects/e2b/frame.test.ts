@@ -1,3 +1,4 @@
+import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { e2bRoutes } from '../../../worker/dialects/e2b/route-table.ts';
 import { rootPaths } from '../../../worker/dialects/root-paths.ts';
@@ -150,6 +151,23 @@ test('over the tenant’s quota is 429 as well', async () => {
   const refused = await none.send('POST', '/v2/sandboxes', { json: { templateID: 'base' } });
   expect(failureOf(refused)).toEqual(failure(429, /limit is 0 sandboxes/));
   expect(refused.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+});
+
+test('an unknown host name is refused in E2B’s shape as well', async () => {
+  const text = await new Promise<string>((resolve, reject) => {
+    const headers = { host: 'rebound.example' };
+    const call = request(`${wire.url}/sandboxes`, { headers }, (response) => {
+      response.setEncoding('utf8').once('data', resolve);
+    });
+    call.on('error', reject).end();
+  });
+  expect(JSON.parse(text)).toEqual({ code: 403, message: expect.stringMatching(/host name/) as string });
+});
+
+test('HEAD is answered as GET without a body', async () => {
+  const { sandboxID } = await wire.create();
+  const answer = await wire.send('HEAD', `/sandboxes/${sandboxID}`);
+  expect([answer.status, answer.text]).toEqual([200, '']);
 });
 
 test('bare health is ours', async () => {

@@ -29,7 +29,8 @@ export interface Wire {
 const answerOf = async (response: Response): Promise<Answer> => {
   const text = await response.text();
   const isJson = response.headers.get('content-type')?.includes('application/json') === true;
-  return { status: response.status, text, body: isJson ? JSON.parse(text) : undefined, headers: response.headers };
+  const body: unknown = isJson && text !== '' ? JSON.parse(text) : undefined;
+  return { status: response.status, text, body, headers: response.headers };
 };
 
 /** The bytes of the control plane, without an SDK. */

@@ -1,6 +1,6 @@
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { logFailure, toServiceError } from '../../api/render-error.ts';
-import type { ServiceError } from '../../core/errors.ts';
+import type { ErrorCode, ServiceError } from '../../core/errors.ts';
 import type { Handled } from './route.ts';
 
 /** Statuses in which E2B's table differs from the core's. */
@@ -16,6 +16,13 @@ const statusOf = (error: ServiceError): number => {
   }
 };
 
+/** What E2B tells programs beside the status. */
+const errorCodes: Partial<Record<ErrorCode, string>> = {
+  capacity_exhausted: 'sandbox_capacity_unavailable',
+  template_unavailable: 'sandbox_no_compatible_node',
+  internal: 'internal_server_error',
+};
+
 /** Anything thrown, as E2B's control plane says it. `code` is in the body: the JavaScript SDK looks nowhere else. */
 export const renderFailure = (thrown: unknown, c: Handled): Response => {
   const error = toServiceError(thrown);
@@ -24,6 +31,7 @@ export const renderFailure = (thrown: unknown, c: Handled): Response => {
   const later = status === 429 || status === 503 ? 1 : undefined;
   const retryAfterSeconds = error.retryAfterSeconds ?? later;
   if (retryAfterSeconds !== undefined) c.header('retry-after', String(Math.ceil(retryAfterSeconds)));
-  const errorCode = error.code === 'capacity_exhausted' ? { error_code: 'sandbox_capacity_unavailable' } : {};
-  return c.json({ code: status, message: error.message, ...errorCode }, status as ContentfulStatusCode);
+  const errorCode = errorCodes[error.code];
+  const more = errorCode === undefined ? {} : { error_code: errorCode };
+  return c.json({ code: status, message: error.message, ...more }, status as ContentfulStatusCode);
 };

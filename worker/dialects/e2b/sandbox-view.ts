@@ -75,7 +75,7 @@ export const viewDetail = async (ctx: Context, row: SandboxRow, state: E2bState)
     ...viewListed(row, state),
     ...(await viewEnvdToken(ctx, row)),
     allowInternetAccess: row.network === 'on' && allowInternetAccess,
-    domain: null,
+    domain: ctx.sandboxDomain ?? null,
     network: {
       ...network,
       allowPublicTraffic: row.publicPorts,

@@ -9,7 +9,7 @@ import { readQuery } from './read-query.ts';
 import type { E2bRoute, Handled } from './route.ts';
 import { envdVersion } from './sandbox-view.ts';
 import { requireOwnTeam } from './teams.ts';
-import { resolveTemplate } from './template-names.ts';
+import { resolveTemplate, templateNotFound } from './template-names.ts';
 
 type TemplateRow = Awaited<ReturnType<Context['templates']['list']>>[number];
 
@@ -85,7 +85,7 @@ const listPage = async (c: Handled) => {
 const find = async (ctx: Context, text: string): Promise<TemplateRow> => {
   const { template } = await resolveTemplate(ctx, text);
   const row = (await listAll(ctx)).find(({ name }) => name === template);
-  if (!row) throw new Error('a template was found and is not in the list');
+  if (!row) throw templateNotFound(template);
   return row;
 };
 
