@@ -48,9 +48,7 @@ class ForwardStream extends Duplex {
     if (idleMs !== undefined) this.#idle = setTimeout(idle, idleMs);
     socket.on('data', (chunk: Buffer) => this.#take(() => accepted.frames.push(chunk)));
     socket.once('close', () => {
-      if (this.#ended && this.writableFinished) return;
-      if (this.readableLength === 0) this.destroy(broken());
-      else this.#cut = true;
+      if (!this.#ended || !this.writableFinished) this.#fail();
     });
     this.#take(() => accepted.rest);
     if (socket.destroyed) this.destroy(broken());
@@ -65,7 +63,7 @@ class ForwardStream extends Duplex {
     this.#idle?.refresh();
     const { socket } = this.#accepted;
     // It is told to whoever reads, after what there is to read.
-    if (socket.destroyed) return callback();
+    if (socket.destroyed || this.#cut) return callback();
     socket.cork();
     for (let at = 0; at < chunk.length; at += frameBounds.chunkBytes) {
       const piece = chunk.subarray(at, at + frameBounds.chunkBytes);
@@ -107,13 +105,20 @@ class ForwardStream extends Duplex {
     }
   }
 
+  /** After what there is to read. */
+  #fail(): void {
+    if (this.readableLength === 0) this.destroy(broken());
+    else this.#cut = true;
+  }
+
   #receive(kind: number, payload: Uint8Array): void {
-    if (this.destroyed) return;
+    if (this.destroyed || this.#cut) return;
     if (this.#ended) throw new AgentViolation('a frame after the end');
     if (kind === frameKind.end) {
       this.#ended = true;
       this.push(null);
-    } else if (kind === frameKind.chunk) {
+    } else if (kind === frameKind.fault) this.#fail();
+    else if (kind === frameKind.chunk) {
       if (payload.length > 0 && !this.push(payload)) this.#accepted.socket.pause();
     } else throw new AgentViolation('an unknown frame');
   }

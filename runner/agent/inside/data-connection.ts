@@ -92,6 +92,11 @@ export class DataConnection {
     this.#writer?.write(encodeFrame(frameKind.end, new Uint8Array()));
   }
 
+  /** It was cut; the host closes. */
+  offerFault(fault: RunnerFault): void {
+    this.#writer?.write(encodeJson(frameKind.fault, fault));
+  }
+
   /** Resolves, too, when the connection is closed. */
   async drained(): Promise<void> {
     await this.#writer?.drained();

@@ -8,6 +8,8 @@ import { SocketWriter } from './socket-writer.ts';
 const forwardsMax = 512;
 /** A connection within the sandbox is accepted at once, or its listener's backlog is full. */
 const connectMs = 5_000;
+/** Once the server's side is over the host closes, when it has read what there is. */
+const hostClosesMs = 10_000;
 /** In this order: a server that listens on one of them only is found either way. */
 const addresses = ['127.0.0.1', '::1'];
 
@@ -112,7 +114,7 @@ class Forward implements Handlers {
 
   #toServer(bytes: Uint8Array): void {
     const writer = this.#writer;
-    if (writer === undefined) return;
+    if (writer === undefined || this.#over) return;
     writer.write(bytes);
     if (!writer.congested) return;
     this.#host?.pause();
@@ -137,9 +139,13 @@ class Forward implements Handlers {
     // After both ends a close is a FIN that was sent already; before, the server is told that the bytes are not whole.
     if (this.#serverEnded && this.#hostEnded) this.#server?.end();
     else this.#server?.terminate();
-    const host = this.#host;
-    if (host !== undefined) void host.drained().then(() => host.close());
     this.#onOver();
+    const host = this.#host;
+    if (host === undefined) return;
+    // Closed here, while the host writes, it would lose what it has not read yet: what still comes from it is thrown away instead.
+    if (!this.#serverEnded) host.offerFault({ code: 'port_failed', message: 'The server closed the connection.' });
+    host.resume();
+    setTimeout(() => host.close(), hostClosesMs);
   }
 }
 

@@ -338,8 +338,11 @@ test('256 requests at once are served, the next one is told to wait, and others 
     10_000,
   );
   expect(refused.json()).toMatchObject({ sandboxId: server.id, code: 429, connectionLimit: 256 });
-  // Commands have places of their own.
-  await server.exec('python3 -c "import urllib.request as r; r.urlopen(\'http://127.0.0.1:8000/release\')"');
+  // Commands have places of their own. Some may be on their way still.
+  let settled = 0;
+  for (const answer of waiting) void answer.finally(() => (settled += 1));
+  const release = 'python3 -c "import urllib.request as r; r.urlopen(\'http://127.0.0.1:8000/release\')"';
+  await waitFor('all of them to be answered', () => server.exec(release).then(() => settled === 256), 30_000, 500);
   // The questions about it took a place now and then.
   const released = (await Promise.all(waiting)).filter(({ text }) => text === 'released');
   expect(released.length).toBeGreaterThan(250);
