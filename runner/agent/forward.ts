@@ -54,6 +54,23 @@ class ForwardStream extends Duplex {
     if (socket.destroyed) this.destroy(broken());
   }
 
+  /** What Node's HTTP client may ask of a socket, and a Duplex does not have: time is kept here, and there is no TCP on this side. */
+  setTimeout(): this {
+    return this;
+  }
+  setNoDelay(): this {
+    return this;
+  }
+  setKeepAlive(): this {
+    return this;
+  }
+  ref(): this {
+    return this;
+  }
+  unref(): this {
+    return this;
+  }
+
   override _read(): void {
     if (this.#cut) this.destroy(broken());
     else this.#accepted.socket.resume();

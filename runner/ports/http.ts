@@ -20,11 +20,15 @@ const hopByHop = new Set([
 /** What is known of a request's content before it is sent: nothing is sent, so many bytes, or some number of them. */
 export type Framing = 'none' | number | 'chunked';
 
+/** The edge has them in lower case, which is as good, but not to every server's own parser. */
+const customaryCase = (name: string): string => name.replaceAll(/(?<=^|-)[a-z]/g, (letter) => letter.toUpperCase());
+
 /** One request on a connection of its own. Nothing is sent before its content is written or ended. */
 export function openRequest(connection: Duplex, request: PortRequest, framing: Framing): ClientRequest {
-  const headers = [...request.headers.flat(), 'connection', 'close'];
-  if (framing === 'chunked') headers.push('transfer-encoding', 'chunked');
-  else if (framing !== 'none') headers.push('content-length', String(framing));
+  const headers = request.headers.flatMap(([name, value]) => [customaryCase(name), value]);
+  headers.push('Connection', 'close');
+  if (framing === 'chunked') headers.push('Transfer-Encoding', 'chunked');
+  else if (framing !== 'none') headers.push('Content-Length', String(framing));
   return httpRequest({
     createConnection: () => connection,
     method: request.method,

@@ -12,7 +12,6 @@ const PING_MS = 30_000;
 const HELD_BYTES = 512 * 1024;
 
 const bounds = {
-  handshakeTimeout: HANDSHAKE_MS,
   maxPayload: limits.socketMessageBytes,
   maxHeaderSize: limits.portHeadBytes,
   perMessageDeflate: false,
@@ -58,13 +57,21 @@ export function handshake(socket: WebSocket, signal: AbortSignal): Promise<Hands
   return new Promise((resolve, reject) => {
     const abort = (): void => socket.terminate();
     signal.addEventListener('abort', abort, { once: true });
-    socket.once('open', () => resolve({ kind: 'open' }));
-    socket.once('unexpected-response', (_request, response) => resolve({ kind: 'refused', response }));
+    socket.once('open', () => {
+      clearTimeout(timer);
+      resolve({ kind: 'open' });
+    });
+    socket.once('unexpected-response', (_request, response) => {
+      clearTimeout(timer);
+      resolve({ kind: 'refused', response });
+    });
+    const timer = setTimeout(abort, HANDSHAKE_MS);
     const failed = (cause: Error): void =>
       reject(new RunnerError('port_failed', 'The server in the sandbox did not answer as a WebSocket.', { cause }));
     // Stays: what goes wrong later is told by its close.
     socket.on('error', failed);
     socket.once('close', () => {
+      clearTimeout(timer);
       signal.removeEventListener('abort', abort);
       failed(new Error('closed'));
     });

@@ -2,7 +2,6 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Agent, request, type Dispatcher } from 'undici';
-import { waitFor } from '../../wait-for.ts';
 import { installation, type TestTenant } from '../../installation.ts';
 
 /** Runs inside, on port 8000 by Node. What it does is chosen by the path. */
@@ -50,6 +49,7 @@ const server = http.createServer(async (req, res) => {
 });
 const sockets = new WebSocketServer({ noServer: true, maxPayload: 64 << 20, handleProtocols: (offered) => offered.has('chat') ? 'chat' : false });
 server.on('upgrade', (req, socket, head) => {
+  socket.on('error', () => 0);
   if (req.url.startsWith('/refuse')) return socket.end('HTTP/1.1 403 Forbidden\\r\\nContent-Type: text/plain\\r\\nContent-Length: 2\\r\\n\\r\\nno');
   sockets.handleUpgrade(req, socket, head, (ws) => {
     ws.on('close', (code, reason) => gone.push('ws ' + code + ' ' + reason));
@@ -142,9 +142,9 @@ export class PortServer {
     await this.#tenant.json(`/v1/sandboxes/${this.id}/processes`, { method: 'POST', json, status: 201 });
   }
 
-  async listening(port: number, token: Record<string, string> = {}): Promise<void> {
-    const up = async () => (await this.ask('/', { headers: token }, port)).status !== 502;
-    await waitFor(`port ${port}`, up, 20_000);
+  /** As seen from within: outside one may need a token. */
+  listening(port: number): Promise<void> {
+    return this.exec(`until (echo > /dev/tcp/127.0.0.1/${port}) 2> /dev/null; do sleep 0.05; done`);
   }
 
   headers(port = 8000): Record<string, string> {
@@ -166,7 +166,7 @@ export class PortServer {
   async exec(command: string): Promise<void> {
     const { exitCode, stderr } = await this.#tenant.json<{ exitCode: number; stderr: string }>(
       `/v1/sandboxes/${this.id}/exec`,
-      { method: 'POST', json: { command } },
+      { method: 'POST', json: { command, timeoutMs: 30_000 } },
     );
     if (exitCode !== 0) throw new Error(stderr);
   }

@@ -10,6 +10,7 @@ import { judgePreview } from '../../core/traffic/previews.ts';
 import { readSandboxHost } from '../../core/traffic/sandbox-host.ts';
 import { ensureAwake } from '../../core/traffic/wake-sandbox.ts';
 import { serveEnvd } from './envd/app.ts';
+import { findSigner } from './find-signer.ts';
 import {
   previewRefused,
   renderProxyFailure,
@@ -36,9 +37,9 @@ export const sandboxTraffic =
       case 'port':
         return toPort(c, traffic);
       case 'owner of the token':
-        return toOwner(c, traffic.token);
+        return toEnvd(c, await sandboxOfToken(c.var.services.signer, 'envd', traffic.token));
       case 'signer':
-        return next();
+        return toEnvd(c, await findSigner(c));
       default:
         return traffic satisfies never;
     }
@@ -59,11 +60,10 @@ const factsOf = (c: Handled, { apiHostname, local }: { apiHostname: string; loca
   };
 };
 
-const toOwner = async (c: Handled, token: string): Promise<Response> => {
-  const sandboxId = await sandboxOfToken(c.var.services.signer, 'envd', token);
-  if (sandboxId === undefined) return sandboxGone(c, '');
-  return toPort(c, { to: 'port', by: 'headers', sandboxId, port: limits.envdPort, suffix: undefined });
-};
+const toEnvd = (c: Handled, sandboxId: string | undefined): Promise<Response> | Response =>
+  sandboxId === undefined
+    ? sandboxGone(c, '')
+    : toPort(c, { to: 'port', by: 'headers', sandboxId, port: limits.envdPort, suffix: undefined });
 
 const toPort = async (c: Handled, traffic: ToPort): Promise<Response> => {
   const { sandboxId, port } = traffic;
