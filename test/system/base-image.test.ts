@@ -23,6 +23,14 @@ test('a command runs as `user`, uid 1000, at home, with sudo that asks for nothi
   expect(await sandbox.output('id -u', { user: 'root' })).toBe('0\n');
 });
 
+test('a login shell knows root from the user, and starts no program to find out', async () => {
+  const shell = `bash -x -l -c 'echo $PATH'`;
+  const [user, root] = [await sandbox.exec(shell), await sandbox.exec(shell, { user: 'root' })];
+  expect(user.stdout).toMatch(/^\/home\/user\/\.local\/bin:\/usr\/local\/bin:.*:\/usr\/games\n$/);
+  expect(root.stdout).toMatch(/^\/usr\/local\/sbin:\/usr\/local\/bin:.*:\/sbin:\/bin\n$/);
+  expect(`${user.stderr}${root.stderr}`).not.toContain('id -u');
+});
+
 test('/workspace and /skills are the user’s', async () => {
   expect(await sandbox.output('touch /workspace/a /skills/a && stat -c %U /workspace/a /skills/a')).toBe(
     'user\nuser\n',
