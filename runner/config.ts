@@ -34,6 +34,12 @@ const environment = z.object({
     .int()
     .min(64)
     .default(10 * 1024),
+  /** What sealed snapshots may take of this node's disk, the least recently used going first. MiB. */
+  GLOVEBOX_SNAPSHOT_CACHE_MIB: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(10 * 1024),
   /** The resolver that sandboxes may use, an IPv4 address. Absent: the node's own. */
   GLOVEBOX_DNS: z.ipv4().optional(),
 });
@@ -51,6 +57,7 @@ export interface RunnerConfig {
   sandboxLimit: number;
   memoryFloorMiB: number;
   diskLimitMiB: number;
+  snapshotCacheMiB: number;
   dns: string | undefined;
 }
 
@@ -75,6 +82,7 @@ export function readConfig(env: Record<string, string | undefined>): RunnerConfi
     sandboxLimit: values.GLOVEBOX_SANDBOX_LIMIT,
     memoryFloorMiB: values.GLOVEBOX_MEMORY_FLOOR_MIB,
     diskLimitMiB: values.GLOVEBOX_DISK_LIMIT_MIB,
+    snapshotCacheMiB: values.GLOVEBOX_SNAPSHOT_CACHE_MIB,
     dns: values.GLOVEBOX_DNS,
   };
 }

@@ -33,6 +33,7 @@ import { Capacity, memoryAvailableMiB } from './sandboxes/capacity.ts';
 import { Containers, socketDirOf } from './sandboxes/containers.ts';
 import { History } from './sandboxes/history.ts';
 import { Lanes } from './sandboxes/lanes.ts';
+import { Snapshots } from './snapshots/snapshots.ts';
 import { SandboxTable } from './sandboxes/table.ts';
 import { UsageSampler } from './sandboxes/usage-sampler.ts';
 import { createTransfers, portTransfers } from './transfers.ts';
@@ -85,6 +86,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
   const reportHistory = async (sandboxId: string) => heart?.reportHistory(sandboxId);
   const lanes = new Lanes();
   const context = createContext(parts, { journal, engine, pool, joined, delivery, lanes, reportSoon, reportHistory });
+  await context.snapshots.open();
   await adopt({
     ...context,
     openSession: parts.openSession,
@@ -156,6 +158,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
       delivery.close();
       await (remove ? engine.dispose() : engine.close());
       if (remove) await patiently(parts.controlPlane.leave(joined), LAST_BEAT_MS, 'leave', log);
+      await context.snapshots.close(remove);
       await context.transfers.close();
       await context.portTransfers.close();
       journal.close();
@@ -242,6 +245,13 @@ function createContext(
     portTransfers: createTransfers(config.controlPlaneUrl, () => joined.secret, portTransfers),
     portConnections: new PortConnections(),
     portSockets: createPortSockets(config.controlPlaneUrl, () => joined.secret),
+    snapshots: new Snapshots({
+      engine,
+      directory: join(dataDir, 'snapshots'),
+      cacheLimitMiB: config.snapshotCacheMiB,
+      diskLimitMiB: config.diskLimitMiB,
+      log,
+    }),
     redisNowMs: () => delivery.clock.nowMs(),
     log,
   };

@@ -4,6 +4,7 @@ import type { EgressRules } from '../protocol/egress.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import type { SandboxMetrics } from '../protocol/jobs.ts';
 import { ContainerFactsCache, type ContainerFacts } from './container-facts.ts';
+import { captureContainer, fillContainer, type CapturedLayer } from './container-layer.ts';
 import { containerName, containerSpec, installationLabel, sizeLimits, slotLabel } from './container-spec.ts';
 import type { SpecContext } from './container-spec.ts';
 import { DiskWatcher } from './disk-watcher.ts';
@@ -56,6 +57,8 @@ interface EngineState {
   spec: SpecContext;
   network: SandboxNetwork;
   watcher: DiskWatcher;
+  /** Why this node can't take or boot snapshots. */
+  snapshotObstacle: string | undefined;
 }
 
 class DockerEngine implements ContainerEngine {
@@ -123,6 +126,7 @@ class DockerEngine implements ContainerEngine {
         onLimit: (containerId) => this.#publish({ kind: 'disk_limit', containerId }),
         log,
       }),
+      snapshotObstacle: facts.snapshotObstacle,
     };
   }
 
@@ -167,6 +171,7 @@ class DockerEngine implements ContainerEngine {
     });
     try {
       signal.throwIfAborted();
+      if (request.filesystem) await this.#fill(container.id, request.filesystem, signal);
       await container.start();
       await this.#confine(container.id, request.network);
       signal.throwIfAborted();
@@ -252,6 +257,25 @@ class DockerEngine implements ContainerEngine {
     await this.#state?.network.forget(containerId).catch((error: unknown) => {
       this.#options.log.warn('egress_not_cleared', { error: asError(error) });
     });
+  }
+
+  async capture<T>(
+    containerId: string,
+    consume: (captured: CapturedLayer) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    this.#requireSnapshots();
+    return await captureContainer(this.#docker, containerId, consume, signal);
+  }
+
+  async #fill(containerId: string, filesystem: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+    this.#requireSnapshots();
+    await fillContainer(this.#docker, containerId, filesystem, signal);
+  }
+
+  #requireSnapshots(): void {
+    const { snapshotObstacle } = this.#prepared();
+    if (snapshotObstacle !== undefined) throw new RunnerError('not_supported', snapshotObstacle);
   }
 
   async findExit(containerId: string): Promise<ContainerExit | undefined> {
@@ -353,6 +377,7 @@ function createFailure(cause: unknown): RunnerError {
 }
 
 function startFailure(cause: unknown): RunnerError {
+  if (cause instanceof RunnerError) return cause;
   const unsupported = diagnoseExit({ exitCode: 0, oomKilled: false, startError: engineMessage(cause) });
   if (unsupported !== null) return new RunnerError('image_unsupported', unsupported, { cause });
   return new RunnerError('engine_failed', 'The container engine could not start a container.', { cause });

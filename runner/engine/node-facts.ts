@@ -21,6 +21,8 @@ export interface NodeFacts {
   diskLimit: 'quota' | 'watcher';
   dataRoot: string;
   hardLimits: HardLimits;
+  /** Why sandboxes' files can't be taken and brought back here, in one sentence. */
+  snapshotObstacle: string | undefined;
   notes: string[];
 }
 
@@ -61,6 +63,8 @@ export async function readNodeFacts(info: EngineInfo): Promise<NodeFacts> {
       'This kernel’s cgroups (version 1) have no limit for socket buffers: one sandbox can use up those of the node.',
     );
   }
+  const snapshotObstacle = findSnapshotObstacle(info, userNamespaces);
+  if (snapshotObstacle !== undefined) notes.push(snapshotObstacle);
   return {
     engine: `Docker ${info.ServerVersion ?? 'unknown'}`,
     cgroupVersion: info.CgroupVersion === '2' ? 2 : 1,
@@ -68,8 +72,23 @@ export async function readNodeFacts(info: EngineInfo): Promise<NodeFacts> {
     diskLimit,
     dataRoot,
     hardLimits: readHardLimits(await readFile('/proc/self/limits', 'utf8')),
+    snapshotObstacle,
     notes,
   };
+}
+
+/**
+ * Snapshots are made of overlayfs's upper directories as they are. Engines with containerd's image store call their driver `overlayfs` and
+ * don't tell where those lie; with redirects or metadata-only copies one can't be read by itself; remapped owners mean nothing elsewhere.
+ */
+export function findSnapshotObstacle(info: EngineInfo, userNamespaces: boolean): string | undefined {
+  const nativeDiff = (info.DriverStatus ?? []).some(
+    ([name, value]) => name === 'Native Overlay Diff' && value === 'true',
+  );
+  if (info.Driver !== 'overlay2' || !nativeDiff) {
+    return `This node cannot take or boot snapshots: they need the storage driver overlay2 with its native diff, not ${info.Driver ?? 'an unknown one'}.`;
+  }
+  return userNamespaces ? 'This node cannot take or boot snapshots: user-namespace remapping is on.' : undefined;
 }
 
 /** overlay2 takes a size only on xfs mounted with project quotas; it is the one combination that was designed for. */

@@ -1,5 +1,6 @@
 import type { EgressRules } from '../protocol/egress.ts';
 import type { SandboxMetrics } from '../protocol/jobs.ts';
+import type { CapturedLayer } from './container-layer.ts';
 
 /** What the runner needs of a container engine. docker.ts implements it; nothing else knows the engine. */
 export interface ContainerEngine {
@@ -26,6 +27,11 @@ export interface ContainerEngine {
   remove(containerId: string): Promise<void>;
   /** How a container ended; undefined while it runs or when it is gone. For a create whose agent never dialled in. */
   findExit(containerId: string): Promise<ContainerExit | undefined>;
+  /**
+   * A container's writable layer, of one moment: what runs stands still until `consume` settles. Throws not_supported, sandbox_not_running,
+   * engine_failed, or what `consume` threw.
+   */
+  capture<T>(containerId: string, consume: (captured: CapturedLayer) => Promise<T>, signal: AbortSignal): Promise<T>;
   /** Every container that carries this installation's id. */
   list(): Promise<Container[]>;
   /** From the host's cgroup files and the storage watcher, never from inside. */
@@ -52,6 +58,8 @@ export interface ContainerRequest {
   diskMiB: number;
   /** Absolute host directory that holds the agent's listening socket; mounted read-only. Made by AgentHost. */
   socketDir: string;
+  /** What its writable layer begins with, as capture() gave it. */
+  filesystem?: AsyncIterable<Uint8Array>;
 }
 
 export interface StartedContainer extends Container {

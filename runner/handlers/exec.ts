@@ -12,6 +12,7 @@ import { attachProcess, listProcesses } from './process-attach.ts';
 import { startProcess } from './process-start.ts';
 import { answerPing, readEnvironment } from './sandbox-facts.ts';
 import { reportHistory } from './sandbox-history.ts';
+import { dropSnapshot, uploadSnapshot } from './snapshot-upload.ts';
 import { readMetrics } from './sandbox-metrics.ts';
 import { readUsage } from './sandbox-usage.ts';
 
@@ -77,6 +78,8 @@ const handlers: { [N in ExecJobName]: JobHandler<N> } = {
   'sandbox.metrics': inSandbox(readMetrics, 'passive'),
   'sandbox.history': onNode(reportHistory),
   'sandbox.usage': onNode(readUsage),
+  'snapshot.upload': onNode(uploadSnapshot),
+  'snapshot.drop': onNode(dropSnapshot),
 };
 
 /** Returns at once: the delivery is over, the execution goes on. */

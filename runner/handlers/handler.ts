@@ -10,6 +10,7 @@ import type { Capacity } from '../sandboxes/capacity.ts';
 import type { Containers } from '../sandboxes/containers.ts';
 import type { History } from '../sandboxes/history.ts';
 import type { LiveSandbox, Sandbox } from '../sandboxes/sandbox.ts';
+import type { Snapshots } from '../snapshots/snapshots.ts';
 import type { SandboxTable } from '../sandboxes/table.ts';
 import type { UsageSampler } from '../sandboxes/usage-sampler.ts';
 import type { Transfers } from '../transfers.ts';
@@ -33,6 +34,7 @@ export interface HandlerContext {
   portTransfers: Transfers;
   portConnections: PortConnections;
   portSockets: PortSockets;
+  snapshots: Snapshots;
   /** Redis TIME. */
   redisNowMs(): number;
   log: Logger;

@@ -10,12 +10,14 @@ import { changeSandboxDeadline } from './sandbox-deadline.ts';
 import { announceKill, killSandbox } from './sandbox-kill.ts';
 import { changeSandboxNetwork } from './sandbox-network.ts';
 import { pauseSandbox, resumeSandbox } from './sandbox-pause.ts';
+import { snapshotSandbox } from './sandbox-snapshot.ts';
 
 const handlers: { [N in LifecycleJobName]: LifecycleHandler<N> } = {
   'sandbox.create': createSandbox,
   'sandbox.kill': killSandbox,
   'sandbox.pause': pauseSandbox,
   'sandbox.resume': resumeSandbox,
+  'sandbox.snapshot': snapshotSandbox,
   'sandbox.deadline': changeSandboxDeadline,
   'sandbox.network': changeSandboxNetwork,
 };
@@ -25,6 +27,7 @@ const kinds: Record<LifecycleJobName, LifecycleKind> = {
   'sandbox.kill': 'kill',
   'sandbox.pause': 'change',
   'sandbox.resume': 'change',
+  'sandbox.snapshot': 'change',
   'sandbox.deadline': 'change',
   'sandbox.network': 'change',
 };

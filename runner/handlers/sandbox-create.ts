@@ -4,7 +4,7 @@ import { DEFAULT_CWD } from '../sandboxes/containers.ts';
 import { beginDeadline } from '../sandboxes/deadline.ts';
 import { isLive, type Home, type Sandbox } from '../sandboxes/sandbox.ts';
 import { expiresAtMs } from '../sandboxes/table.ts';
-import type { LifecycleHandler, LifecycleWork } from './handler.ts';
+import type { HandlerContext, LifecycleHandler, LifecycleWork } from './handler.ts';
 
 export const createSandbox: LifecycleHandler<'sandbox.create'> = (context, job, signal) =>
   context.containers.create(() => create(context, job, signal));
@@ -23,17 +23,17 @@ const create: LifecycleHandler<'sandbox.create'> = async (context, job, signal) 
   sandboxes.put(sandbox);
   let home: Home | undefined;
   try {
-    const obtained = await containers.obtain(job.spec, signal);
-    home = homeOf(obtained.container);
+    const { container, warm, inherited } = await obtain(context, job, signal);
+    home = homeOf(container);
     signal.throwIfAborted();
     sandboxes.settle(sandbox, home);
-    const environment = { image: obtained.container.imageEnv, own: job.spec.env };
+    const environment = { image: container.imageEnv, own: { ...inherited, ...job.spec.env } };
     context.journal.saveEnvironment(sandbox.id, environment);
     await home.session.configure({ env: variablesOf(environment), cwd: DEFAULT_CWD });
     signal.throwIfAborted();
     sandbox.state = 'running';
     sandboxes.setDeadline(sandbox, beginDeadline(job.spec, monotonicMs()));
-    return { state: 'running', expiresAtMs: expiresAtMs(sandbox), warm: obtained.warm };
+    return { state: 'running', expiresAtMs: expiresAtMs(sandbox), warm };
   } catch (error) {
     if (home) await containers.discard(home);
     // Overtaken by a kill, the entry is the kill's tombstone and stays.
@@ -41,6 +41,19 @@ const create: LifecycleHandler<'sandbox.create'> = async (context, job, signal) 
     throw error;
   }
 };
+
+/** A container of the template, or one that begins with a snapshot's files and, where that passes it on, its environment. */
+async function obtain(
+  { containers, snapshots }: HandlerContext,
+  { spec }: LifecycleWork<'sandbox.create'>,
+  signal: AbortSignal,
+) {
+  if (!spec.snapshot) return { ...(await containers.obtain(spec, signal)), inherited: {} };
+  return await snapshots.boot(spec.snapshot, signal, async ({ environment, filesystem }) => ({
+    ...(await containers.obtain(spec, signal, filesystem)),
+    inherited: environment,
+  }));
+}
 
 const homeOf = ({ containerId, slot, session }: Home): Home => ({ containerId, slot, session });
 

@@ -37,6 +37,10 @@ export const runnerErrorCodes = [
   'transfer_failed',
   'template_unavailable',
   'image_unsupported', // the agent cannot run in this image
+  'snapshot_unavailable', // neither here nor where its bytes should be
+  'snapshot_corrupt',
+  'snapshot_too_large',
+  'not_supported', // by this node
   'capacity_exhausted',
   'engine_failed',
   'internal',

@@ -3,6 +3,15 @@ import { channelId, requestId, sandboxId, tenantId } from './ids.ts';
 import { attachment, processInfo, processSelector, processSpec } from './process.ts';
 import { egressRules } from './egress.ts';
 import { usageHistory, usageQuery } from './usage.ts';
+import {
+  snapshotId,
+  snapshotLimits,
+  snapshotKey,
+  snapshotPart,
+  snapshotSource,
+  takenSnapshot,
+  uploadedSnapshot,
+} from './snapshots.ts';
 import { fileCall, fileRead, fileWatch, fileWrite } from './files.ts';
 import { portRequest, webSocketProtocols } from './ports.ts';
 
@@ -49,6 +58,8 @@ export const sandboxSpec = z.object({
   /** At its deadline: ended, or paused with its memory (keepMemory) or its files only. */
   onTimeout: z.enum(timeoutActions),
   keepMemory: z.boolean(),
+  /** What it begins with on top of the template's image, which is named by its content then. */
+  snapshot: snapshotSource.optional(),
 });
 export type SandboxSpec = z.infer<typeof sandboxSpec>;
 
@@ -60,6 +71,8 @@ export const sandboxOutcome = z.object({
   warm: z.boolean().optional(),
   memoryKept: z.boolean().optional(),
   memoryFreed: z.boolean().optional(),
+  /** Snapshot: what was taken. */
+  snapshot: takenSnapshot.optional(),
 });
 export type SandboxOutcome = z.infer<typeof sandboxOutcome>;
 
@@ -160,6 +173,13 @@ export const jobCatalog = {
   'sandbox.history': { queue: 'exec', data: execEnvelope, result: z.object({}) },
   /** To the node: the sandbox may be paused there. */
   'sandbox.usage': { queue: 'exec', data: execEnvelope.extend({ query: usageQuery }), result: usageHistory },
+  /** To the node that took it, about its copy of a snapshot; the sandbox may have ended. In the order of the parts, and all of them. */
+  'snapshot.upload': {
+    queue: 'exec',
+    data: execEnvelope.extend({ snapshotId, parts: z.array(snapshotPart).min(1).max(snapshotLimits.partsCount) }),
+    result: uploadedSnapshot,
+  },
+  'snapshot.drop': { queue: 'exec', data: execEnvelope.extend({ snapshotId }), result: z.object({}) },
 
   'sandbox.create': {
     queue: 'lifecycle',
@@ -183,6 +203,12 @@ export const jobCatalog = {
     data: lifecycleEnvelope.extend({ ttlMs: z.int().min(1000) }),
     result: sandboxOutcome,
   },
+  /** Takes its files; it stands still meanwhile. `passEnvironment`: what boots from it can have its environment. */
+  'sandbox.snapshot': {
+    queue: 'lifecycle',
+    data: lifecycleEnvelope.extend({ snapshotId, key: snapshotKey, passEnvironment: z.boolean() }),
+    result: sandboxOutcome,
+  },
   /** ttlMs from now; 0: its time is up. onlyExtend: never shorten. */
   'sandbox.deadline': {
     queue: 'lifecycle',
@@ -202,4 +228,4 @@ export type JobData<N extends JobName> = z.infer<(typeof jobCatalog)[N]['data']>
 export type ExecJobName = { [N in JobName]: (typeof jobCatalog)[N]['queue'] extends 'exec' ? N : never }[JobName];
 export type LifecycleJobName = Exclude<JobName, ExecJobName>;
 /** Exec jobs that no live sandbox is needed for. */
-export type NodeJobName = 'sandbox.history' | 'sandbox.usage';
+export type NodeJobName = 'sandbox.history' | 'sandbox.usage' | 'snapshot.upload' | 'snapshot.drop';

@@ -65,7 +65,13 @@ export class Containers {
   }
 
   /** Throws image_unsupported, engine_failed or the signal's reason; then nothing is left behind. */
-  async obtain(spec: SandboxSpec, signal: AbortSignal): Promise<{ container: Obtained; warm: boolean }> {
+  async obtain(
+    spec: SandboxSpec,
+    signal: AbortSignal,
+    filesystem?: AsyncIterable<Uint8Array>,
+  ): Promise<{ container: Obtained; warm: boolean }> {
+    // What a container begins with is put in place before it is started, and a warm one has been.
+    if (filesystem) return { container: await this.#startCold(spec, signal, filesystem), warm: false };
     const claimed = this.#parts.pool.claim({ image: spec.template.image, network: spec.network });
     const container = claimed ?? (await this.#startCold(spec, signal));
     try {
@@ -132,24 +138,31 @@ export class Containers {
     await this.#parts.engine.resize(home.containerId, { cpus: spec.cpus, memoryMiB: spec.memoryMiB });
   }
 
-  async #startCold(spec: SandboxSpec, signal: AbortSignal): Promise<Obtained> {
+  async #startCold(spec: SandboxSpec, signal: AbortSignal, filesystem?: AsyncIterable<Uint8Array>): Promise<Obtained> {
     const slot = randomBytes(8).toString('hex');
     this.#starting.add(slot);
     try {
-      return await this.#startSlot(slot, spec, signal);
+      return await this.#startSlot(slot, spec, signal, filesystem);
     } finally {
       this.#starting.delete(slot);
     }
   }
 
-  async #startSlot(slot: string, spec: SandboxSpec, signal: AbortSignal): Promise<Obtained> {
+  async #startSlot(
+    slot: string,
+    spec: SandboxSpec,
+    signal: AbortSignal,
+    filesystem: AsyncIterable<Uint8Array> | undefined,
+  ): Promise<Obtained> {
     const socketDir = socketDirOf(this.#parts.dataDir, slot);
     const session = await this.#parts.openSession(socketDir);
     let containerId: string | undefined;
     try {
       const { cpus, memoryMiB, network, template } = spec;
       const { diskMiB } = this.#parts.warmSize;
-      const request = { slot, image: template.image, network, cpus, memoryMiB, diskMiB, socketDir };
+      const size = { cpus, memoryMiB, diskMiB };
+      const start = filesystem ? { filesystem } : {};
+      const request = { slot, image: template.image, network, ...size, socketDir, ...start };
       const started = await this.#parts.engine.start(request, signal);
       containerId = started.id;
       await whenAgentReady(session, { engine: this.#parts.engine, id: started.id }, signal);

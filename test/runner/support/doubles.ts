@@ -75,6 +75,9 @@ export class EngineDouble implements ContainerEngine {
   async sample() {
     return { cpuSeconds: 0, memoryUsedBytes: 1, memoryCacheBytes: 1, diskLimitBytes: 1, diskUsedBytes: 1 };
   }
+  async capture(): Promise<never> {
+    throw new RunnerError('not_supported', 'not here');
+  }
   async oomKills() {
     return 0;
   }

@@ -1,0 +1,134 @@
+import type { ContainerEngine } from '../engine/port.ts';
+import type { Logger } from '../log.ts';
+import { RunnerError } from '../protocol/errors.ts';
+import { limits } from '../protocol/limits.ts';
+import type { SnapshotPart, SnapshotSource, TakenSnapshot } from '../protocol/snapshots.ts';
+import { openArchive, packArchive } from './archive.ts';
+import { LayerGuard, type LayerLimits } from './layer-guard.ts';
+import { ObjectTransfer } from './object-transfer.ts';
+import { SnapshotStore } from './store.ts';
+
+const mib = 1024 * 1024;
+/** As the disk watcher has it. */
+const bytesPerEntry = 16 * 1024;
+/** Of a tar beyond what its files take: a sandbox at its limit still fits. */
+const tarOverheadBytes = 64 * mib;
+/** An upload is as long as the object is large; its own guards end one that stands still. */
+const uploadMaxMs = 30 * 60_000;
+
+export interface SnapshotBoot {
+  /** Of the sandbox that it was taken of, where it is to go on. */
+  environment: Record<string, string>;
+  /** For the container, before it is started. */
+  filesystem: AsyncIterable<Uint8Array>;
+}
+
+interface SnapshotsParts {
+  engine: Pick<ContainerEngine, 'capture'>;
+  directory: string;
+  cacheLimitMiB: number;
+  /** Of one sandbox. */
+  diskLimitMiB: number;
+  log: Logger;
+}
+
+/** Takes snapshots of containers' file systems, keeps them sealed, brings them to the object store and back. */
+export class Snapshots {
+  readonly #parts: SnapshotsParts;
+  readonly #store: SnapshotStore;
+  readonly #transfer = new ObjectTransfer();
+  readonly #limits: LayerLimits;
+  readonly #fetching = new Map<string, Promise<void>>();
+  readonly #stop = new AbortController();
+
+  constructor(parts: SnapshotsParts) {
+    this.#parts = parts;
+    const { directory, cacheLimitMiB, diskLimitMiB, log } = parts;
+    this.#store = new SnapshotStore({ directory, limitBytes: cacheLimitMiB * mib, log });
+    const diskBytes = diskLimitMiB * mib;
+    this.#limits = { bytes: diskBytes + tarOverheadBytes, entries: Math.ceil(diskBytes / bytesPerEntry) };
+  }
+
+  async open(): Promise<void> {
+    await this.#store.open();
+  }
+
+  /** The container stands still until its files are in the store here, and no longer. */
+  async take(
+    containerId: string,
+    snapshot: { id: string; key: Uint8Array; environment: Record<string, string> },
+    signal: AbortSignal,
+  ): Promise<TakenSnapshot> {
+    const { id, key, environment } = snapshot;
+    const guard = new LayerGuard(this.#limits);
+    const consume = async ({ image, layer }: { image: string; layer: AsyncIterable<Uint8Array> }) => {
+      const { sizeBytes } = await this.#store.write(id, packArchive(key, { env: environment }, layer, guard), signal);
+      return { sizeBytes, contentBytes: guard.bytes, image, memoryKept: false };
+    };
+    return await this.#parts.engine.capture(containerId, consume, signal);
+  }
+
+  /** Hands to `work` what a container begins with. A copy here that has gone bad is fetched anew, once. */
+  async boot<T>(source: SnapshotSource, signal: AbortSignal, work: (boot: SnapshotBoot) => Promise<T>): Promise<T> {
+    const mayBeStale = this.#store.has(source.id) && source.url !== null;
+    await this.#fetch(source);
+    signal.throwIfAborted();
+    try {
+      return await this.#open(source, work);
+    } catch (error) {
+      if (!(error instanceof RunnerError) || error.code !== 'snapshot_corrupt') throw error;
+      await this.#store.remove(source.id);
+      this.#parts.log.warn('snapshot_corrupt', { snapshotId: source.id, local: mayBeStale, error });
+      if (!mayBeStale) throw error;
+    }
+    await this.#fetch(source);
+    signal.throwIfAborted();
+    return await this.#open(source, work);
+  }
+
+  /** One that was taken here, to the object store. */
+  async upload(id: string, parts: readonly SnapshotPart[]): Promise<{ parts: { part: number; etag: string }[] }> {
+    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(uploadMaxMs)]);
+    return { parts: await this.#store.use(id, (file) => this.#transfer.upload(file, parts, signal)) };
+  }
+
+  async drop(id: string): Promise<void> {
+    await this.#store.remove(id);
+  }
+
+  /** `remove`: nothing of it stays on the node. */
+  async close(remove: boolean): Promise<void> {
+    this.#stop.abort(new Error('the runner stops'));
+    await this.#transfer.close();
+    if (remove) await this.#store.clear();
+  }
+
+  async #open<T>(
+    { id, key, inheritEnvironment }: SnapshotSource,
+    work: (boot: SnapshotBoot) => Promise<T>,
+  ): Promise<T> {
+    return await this.#store.use(id, async (file) => {
+      const { head, layer } = await openArchive(Buffer.from(key, 'base64'), file.read(), this.#limits);
+      try {
+        return await work({ environment: inheritEnvironment ? head.env : {}, filesystem: layer });
+      } finally {
+        await layer.return(undefined);
+      }
+    });
+  }
+
+  /** Once at a time for each, whoever asks. */
+  async #fetch({ id, url, sizeBytes }: SnapshotSource): Promise<void> {
+    if (this.#store.has(id)) return;
+    if (url === null) throw new RunnerError('snapshot_unavailable', 'The snapshot is not on this node any more.');
+    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(limits.lifecycleJobMs)]);
+    const fetching =
+      this.#fetching.get(id) ??
+      this.#store
+        .write(id, this.#transfer.download(url, sizeBytes, signal), signal)
+        .then(() => undefined)
+        .finally(() => this.#fetching.delete(id));
+    this.#fetching.set(id, fetching);
+    await fetching;
+  }
+}
