@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
-import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
-import type { DiskPurpose, Scope } from './enums.ts';
+import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
+import type { DiskPurpose, Scope, SnapshotPurpose, SnapshotState } from './enums.ts';
 
 /** The global database: who may do what. No joins with a cell's tables. Times are Unix milliseconds. */
 
@@ -219,6 +219,49 @@ export const skills = sqliteTable(
   ],
 );
 
+/**
+ * The files of a sandbox at one moment: an object in R2, under `snapshots/<tenant>/<id>`, sealed by a key that is derived from the pepper and
+ * the id. `ready` is written after the object is whole. Triggers count its bytes as the tenant's.
+ */
+export const snapshots = sqliteTable(
+  'snapshots',
+  {
+    id: text('id').primaryKey(),
+    tenantId: text('tenant_id').notNull(),
+    /** What it was taken of, and where; that node may still have a copy. */
+    sandboxId: text('sandbox_id').notNull(),
+    runnerId: text('runner_id').notNull(),
+    purpose: text('purpose').$type<SnapshotPurpose>().notNull(),
+    state: text('state').$type<SnapshotState>().notNull(),
+    /** The tenant's own; of two with the same name and tag the older goes. */
+    name: text('name'),
+    tag: text('tag').notNull(),
+    template: text('template').notNull(),
+    /** The image under its files, by the hash of its content; empty until it was taken. */
+    image: text('image').notNull(),
+    cpus: real('cpus').notNull(),
+    memoryMiB: integer('memory_mib').notNull(),
+    /** Whether processes go on where they were in what boots from it. */
+    memoryKept: integer('memory_kept', { mode: 'boolean' }).notNull(),
+    /** Of the object, counted from before it is written. */
+    sizeBytes: integer('size_bytes').notNull(),
+    /** Of the files in it. */
+    contentBytes: integer('content_bytes').notNull(),
+    /** R2's name of the upload, while there is one. */
+    multipartId: text('multipart_id'),
+    createdAtMs: integer('created_at_ms').notNull(),
+    /** When the sweep removes it with its object; null: never. */
+    sweepAtMs: integer('sweep_at_ms'),
+  },
+  (table) => [
+    index('snapshots_tenant').on(table.tenantId, table.createdAtMs, table.id),
+    uniqueIndex('snapshots_name')
+      .on(table.tenantId, table.name, table.tag)
+      .where(sql`state = 'ready' and name is not null`),
+    index('snapshots_sweep').on(table.sweepAtMs),
+  ],
+);
+
 /** Objects in the bucket that no row knows, as the sweep found them. Nobody removes them but the administrator. */
 export const orphans = sqliteTable('orphans', {
   key: text('key').primaryKey(),
@@ -231,6 +274,7 @@ export type User = typeof users.$inferSelect;
 export type Disk = typeof disks.$inferSelect;
 export type Artifact = typeof artifacts.$inferSelect;
 export type Upload = typeof uploads.$inferSelect;
+export type Snapshot = typeof snapshots.$inferSelect;
 export type Skill = typeof skills.$inferSelect;
 export type Tenant = typeof tenants.$inferSelect;
 export type ApiKey = typeof apiKeys.$inferSelect;

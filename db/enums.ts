@@ -26,4 +26,12 @@ export type EventKind = (typeof eventKinds)[number];
 export const timeoutActions = ['kill', 'pause'] as const;
 export type TimeoutAction = (typeof timeoutActions)[number];
 
+/** 'making': not whole yet. 'deleted': its object goes soon. */
+export const snapshotStates = ['making', 'ready', 'deleted'] as const;
+export type SnapshotState = (typeof snapshotStates)[number];
+
+/** 'fork': of one fork's children only; in no list. */
+export const snapshotPurposes = ['kept', 'fork'] as const;
+export type SnapshotPurpose = (typeof snapshotPurposes)[number];
+
 export type DiskPurpose = 'disk' | 'skill';
