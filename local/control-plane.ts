@@ -140,10 +140,14 @@ function describeWorker(
 
 /** In production they are secrets of the deployment. */
 function s3Vars(buckets: WorkerBundle['config']['r2Buckets'], s3: S3Access): Record<string, string> {
-  const bucket = buckets.find(({ binding }) => binding === 'ARTIFACTS');
-  if (!bucket) throw new Error('wrangler.toml: the bucket ARTIFACTS is missing');
+  const urlOf = (wanted: string): string => {
+    const bucket = buckets.find(({ binding }) => binding === wanted);
+    if (!bucket) throw new Error(`wrangler.toml: the bucket ${wanted} is missing`);
+    return `http://${s3.host}:${s3.gate.port}${S3_PATH}/${bucket.name}`;
+  };
   return {
-    R2_S3_URL: `http://${s3.host}:${s3.gate.port}${S3_PATH}/${bucket.name}`,
+    R2_S3_URL: urlOf('ARTIFACTS'),
+    R2_S3_SNAPSHOTS_URL: urlOf('SNAPSHOTS'),
     R2_S3_ACCESS_KEY_ID: s3.accessKeyId,
     R2_S3_SECRET_ACCESS_KEY: s3.secretAccessKey,
   };

@@ -13,6 +13,7 @@ export interface Env {
   DIRECTORY_DB: D1Database;
   CELL_DB: D1Database;
   ARTIFACTS: R2Bucket;
+  SNAPSHOTS: R2Bucket;
   DEPLOYMENT: string;
   PUBLIC_URL: string;
   CELL: string;
@@ -24,6 +25,7 @@ export interface Env {
   SANDBOX_DOMAIN?: string;
   LOCAL_TENANT_NAME?: string;
   R2_S3_URL?: string;
+  R2_S3_SNAPSHOTS_URL?: string;
   R2_S3_ACCESS_KEY_ID?: string;
   R2_S3_SECRET_ACCESS_KEY?: string;
 }
@@ -61,6 +63,8 @@ const settings = z.object({
   LOCAL_TENANT_NAME: z.string().min(1).optional(),
   /** For presigned URLs: the bucket's S3 address, https://<account>.r2.cloudflarestorage.com/<bucket>, and a token of R2's. All or none. */
   R2_S3_URL: z.url().optional(),
+  /** The same for the bucket of snapshots, which nodes reach by such URLs alone: without it there are no snapshots. */
+  R2_S3_SNAPSHOTS_URL: z.url().optional(),
   R2_S3_ACCESS_KEY_ID: z.string().min(1).optional(),
   R2_S3_SECRET_ACCESS_KEY: z.string().min(1).optional(),
 });

@@ -1,12 +1,13 @@
 import { createBroker } from './adapters/broker.ts';
 import { createFleet, pokeFleet } from './adapters/fleet.ts';
-import { createObjectStore } from './adapters/object-store.ts';
+import { createObjectStore, createSnapshotStore } from './adapters/object-store.ts';
 import type { App, Log } from './api/app-env.ts';
 import { createApp } from './app.ts';
 import { SandboxAccesses } from './core/access/sandbox-access.ts';
 import { MemoryBudget } from './core/artifacts/memory-budget.ts';
 import { Keyring } from './core/keys/keyring.ts';
 import { Signer } from './core/keys/signer.ts';
+import { SnapshotKeys } from './core/snapshots/snapshot-keys.ts';
 import { TemplateCatalog } from './core/templates/template-catalog.ts';
 import { OwnCredentials } from './core/traffic/credentials.ts';
 import { openCell, openDirectory } from '../db/client.ts';
@@ -49,6 +50,8 @@ const surfacesOf = (env: Env): Surfaces => {
       templates: new TemplateCatalog(),
       accesses: new SandboxAccesses(),
       objects: createObjectStore(env, settings),
+      snapshotObjects: createSnapshotStore(env, settings),
+      snapshotKeys: new SnapshotKeys(settings.KEY_PEPPER),
       bodyMemory: new MemoryBudget(BODY_MEMORY_BYTES),
       signer,
       ownCredentials: new OwnCredentials(signer, settings.ADMIN_API_KEY),

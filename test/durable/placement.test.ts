@@ -25,6 +25,7 @@ const request = fc.record({
   cpus: fc.constant(2),
   memoryMiB: fc.integer({ min: 64, max: 8_192 }),
   exclude: fc.array(runnerId, { maxLength: 2 }),
+  prefer: fc.option(runnerId),
 });
 const random = fc
   .infiniteStream(fc.double({ min: 0, max: 0.999_999, noNaN: true }))
@@ -55,11 +56,22 @@ test('a refusing, draining, silent or full runner is never chosen', () => {
   );
 });
 
+test('the preferred runner is chosen wherever it fits', () => {
+  fc.assert(
+    fc.property(nodes, request, random, (all, wanted, draw) => {
+      const preferred = all.find((candidate) => fits(candidate, wanted));
+      fc.pre(preferred !== undefined);
+      const prefer = preferred?.runnerId ?? null;
+      expect(choosePlace(all, { ...wanted, prefer }, draw)).toBe(preferred);
+    }),
+  );
+});
+
 test('among at most three fitting runners, one with a warm container is taken before one without', () => {
   fc.assert(
     fc.property(nodes, request, random, (all, wanted, draw) => {
       const fitting = all.filter((candidate) => fits(candidate, wanted)).slice(0, 3);
-      const chosen = choosePlace(fitting, wanted, draw);
+      const chosen = choosePlace(fitting, { ...wanted, prefer: null }, draw);
       fc.pre(chosen !== undefined);
       expect(chosen && warmCount(chosen, wanted)).toBe(
         Math.max(...fitting.map((candidate) => warmCount(candidate, wanted))),

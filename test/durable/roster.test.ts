@@ -4,7 +4,14 @@ import type { PlacementRequest } from '../../worker/core/ports.ts';
 import { Roster, UNREACHABLE_MS } from '../../worker/durable/fleet/roster.ts';
 
 const runnerId = '1111111111111111';
-const request: PlacementRequest = { template: 'base', network: 'off', cpus: 1, memoryMiB: 512, exclude: [] };
+const request: PlacementRequest = {
+  template: 'base',
+  network: 'off',
+  cpus: 1,
+  memoryMiB: 512,
+  exclude: [],
+  prefer: null,
+};
 
 const beat = (sequence: number, sandboxIds: readonly string[], changes: Partial<Heartbeat> = {}): Heartbeat => ({
   boot: 'a'.repeat(32),

@@ -163,11 +163,21 @@ class BrokerAdapter implements Broker {
   }
 
   async reportHistory(...[ref, place]: Parameters<Broker['reportHistory']>): Promise<void> {
-    await askOnce(answering<unknown>(this.#shard(ref).reportHistory(ref, place)));
+    await askOnce(answering<unknown>(this.#shard(ref).callNode(ref, place, 'sandbox.history', {})));
+  }
+
+  async uploadSnapshot(...[ref, place, job]: Parameters<Broker['uploadSnapshot']>) {
+    // Twice: parts that are there already are written again.
+    const answer = () => answering<unknown>(this.#shard(ref).callNode(ref, place, 'snapshot.upload', job));
+    return checked(jobCatalog['snapshot.upload'].result, await askTwice(answer));
+  }
+
+  async dropSnapshot(...[ref, place, snapshotId]: Parameters<Broker['dropSnapshot']>): Promise<void> {
+    await askOnce(answering<unknown>(this.#shard(ref).callNode(ref, place, 'snapshot.drop', { snapshotId })));
   }
 
   async usage(...[ref, place, query]: Parameters<Broker['usage']>) {
-    const answer = () => answering<unknown>(this.#shard(ref).usage(ref, place, query));
+    const answer = () => answering<unknown>(this.#shard(ref).callNode(ref, place, 'sandbox.usage', { query }));
     return checked(jobCatalog['sandbox.usage'].result, await askTwice(answer)).samples;
   }
 

@@ -32,9 +32,9 @@ class R2Store implements ObjectStore {
   readonly #bucket: R2Bucket;
   readonly #presign: ((request: PresignRequest) => Promise<string>) | undefined;
 
-  constructor(env: Env, settings: Settings) {
-    this.#bucket = env.ARTIFACTS;
-    this.#presign = presigner(settings);
+  constructor(bucket: R2Bucket, presign: ((request: PresignRequest) => Promise<string>) | undefined) {
+    this.#bucket = bucket;
+    this.#presign = presign;
   }
 
   async put(key: string, content: ByteInput, sizeBytes: number): Promise<Stored> {
@@ -210,4 +210,8 @@ const notAsLong = (): ServiceError =>
     'The body is not as long as it was said to be: it was cut, or its length was wrong.',
   );
 
-export const createObjectStore = (env: Env, settings: Settings): ObjectStore => new R2Store(env, settings);
+export const createObjectStore = (env: Env, settings: Settings): ObjectStore =>
+  new R2Store(env.ARTIFACTS, presigner(settings, settings.R2_S3_URL));
+
+export const createSnapshotStore = (env: Env, settings: Settings): ObjectStore =>
+  new R2Store(env.SNAPSHOTS, presigner(settings, settings.R2_S3_SNAPSHOTS_URL));

@@ -3,9 +3,12 @@ import type { PresignRequest } from '../core/ports.ts';
 import type { Settings } from '../env.ts';
 
 /** Signs S3 URLs (AWS Signature Version 4, in the query). Undefined where R2's S3 credentials are not configured. */
-export const presigner = (settings: Settings): ((request: PresignRequest) => Promise<string>) | undefined => {
-  const { R2_S3_URL, R2_S3_ACCESS_KEY_ID, R2_S3_SECRET_ACCESS_KEY } = settings;
-  if (R2_S3_URL === undefined || R2_S3_ACCESS_KEY_ID === undefined || R2_S3_SECRET_ACCESS_KEY === undefined) {
+export const presigner = (
+  settings: Settings,
+  bucketUrl: string | undefined,
+): ((request: PresignRequest) => Promise<string>) | undefined => {
+  const { R2_S3_ACCESS_KEY_ID, R2_S3_SECRET_ACCESS_KEY } = settings;
+  if (bucketUrl === undefined || R2_S3_ACCESS_KEY_ID === undefined || R2_S3_SECRET_ACCESS_KEY === undefined) {
     return undefined;
   }
   const client = new AwsClient({
@@ -15,7 +18,7 @@ export const presigner = (settings: Settings): ((request: PresignRequest) => Pro
     region: 'auto',
   });
   return async ({ method, key, expiresSeconds, part, contentType, contentDisposition }) => {
-    const url = new URL(`${R2_S3_URL}/${key}`);
+    const url = new URL(`${bucketUrl}/${key}`);
     url.searchParams.set('X-Amz-Expires', String(expiresSeconds));
     if (part) {
       url.searchParams.set('partNumber', String(part.part));

@@ -49,6 +49,9 @@ export const errorStatus = {
   cwd_not_found: 400,
   template_unavailable: 503,
   image_unsupported: 422,
+  /** Its bytes are not those that were written. */
+  snapshot_corrupt: 500,
+  snapshot_too_large: 413,
 } as const satisfies Record<string, number>;
 
 export type ErrorCode = keyof typeof errorStatus;
@@ -122,6 +125,10 @@ const fromRunner: Record<RunnerErrorCode, ErrorCode> = {
   transfer_failed: 'transfer_failed',
   template_unavailable: 'template_unavailable',
   image_unsupported: 'image_unsupported',
+  snapshot_unavailable: 'not_found',
+  snapshot_corrupt: 'snapshot_corrupt',
+  snapshot_too_large: 'snapshot_too_large',
+  not_supported: 'not_implemented',
   capacity_exhausted: 'capacity_exhausted',
   engine_failed: 'internal',
   internal: 'internal',

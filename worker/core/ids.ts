@@ -15,6 +15,8 @@ export const isUuidHex = (id: string): boolean => uuidHex.test(id);
 /** 24 hex: short enough to travel inside of a material token. */
 export const newArtifactId = (): string => randomHex(12);
 export const newBlobId = (): string => randomHex(16);
+export const newSnapshotId = (): string => randomHex(16);
+export const isSnapshotId = (id: string): boolean => /^[0-9a-f]{32}$/.test(id);
 export const newUploadId = (): string => randomHex(16);
 export const newEtag = (): string => randomHex(16);
 

@@ -46,7 +46,7 @@ export const warmCount = (node: PlacementNode, request: Pick<PlacementRequest, '
   node.warm.find((entry) => entry.template === request.template && entry.network === request.network)?.count ?? 0;
 
 /**
- * The better of a few fitting nodes drawn at random: more warm containers of the template first, then less of its memory reserved.
+ * The preferred one where it fits. Else the better of a few fitting nodes drawn at random: more warm containers of the template first, then less of its memory reserved.
  * `random` gives [0, 1). Undefined where none fits.
  */
 export const choosePlace = (
@@ -55,6 +55,8 @@ export const choosePlace = (
   random: () => number,
 ): PlacementNode | undefined => {
   const fitting = nodes.filter((node) => fits(node, request));
+  const preferred = fitting.find(({ runnerId }) => runnerId === request.prefer);
+  if (preferred) return preferred;
   const drawn = Array.from({ length: Math.min(CANDIDATES, fitting.length) }, () => {
     const [node] = fitting.splice(Math.floor(random() * fitting.length), 1);
     return node;

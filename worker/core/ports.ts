@@ -7,6 +7,7 @@ import type { ByteInput } from './formats/byte-source.ts';
 import type { Keyring } from './keys/keyring.ts';
 import type { Signer } from './keys/signer.ts';
 import type { OwnCredentials } from './traffic/credentials.ts';
+import type { SnapshotKeys } from './snapshots/snapshot-keys.ts';
 import type { TemplateCatalog } from './templates/template-catalog.ts';
 import type { ControlCommand, OutEvent } from '../../runner/protocol/channel.ts';
 import type { UsageQuery, UsageSample } from '../../runner/protocol/usage.ts';
@@ -19,6 +20,7 @@ import type {
   ProcessSpec,
 } from '../../runner/protocol/process.ts';
 import type { PortHeaders, PortRequest } from '../../runner/protocol/ports.ts';
+import type { SnapshotPart, UploadedSnapshot } from '../../runner/protocol/snapshots.ts';
 import type {
   FileInput,
   FileOperation,
@@ -40,6 +42,9 @@ export interface Services {
   templates: TemplateCatalog;
   accesses: SandboxAccesses;
   objects: ObjectStore;
+  /** A bucket of its own: nodes get URLs to it. */
+  snapshotObjects: ObjectStore;
+  snapshotKeys: SnapshotKeys;
   bodyMemory: MemoryBudget;
   signer: Signer;
   ownCredentials: OwnCredentials;
@@ -163,6 +168,15 @@ export interface Broker {
   /** What it used, oldest first, as its runner remembers; it may be paused. */
   usage(ref: SandboxRef, place: { runnerId: string; epoch: number }, query: UsageQuery): Promise<UsageSample[]>;
 
+  /** The node that took a snapshot brings its copy to the object store, part by part. */
+  uploadSnapshot(
+    ref: SandboxRef,
+    place: { runnerId: string; epoch: number },
+    job: { snapshotId: string; parts: SnapshotPart[] },
+  ): Promise<UploadedSnapshot>;
+  /** The node forgets its copy of a snapshot. */
+  dropSnapshot(ref: SandboxRef, place: { runnerId: string; epoch: number }, snapshotId: string): Promise<void>;
+
   file<O extends FileOperation>(ref: SandboxRef, operation: O, input: FileInput<O>): Promise<FileOutput<O>>;
   /** The body fails, never just ends, if it was cut. Inline up to inlineBytes, else through a paired stream. */
   readFile(ref: SandboxRef, read: FileRead): Promise<{ head: ReadHead; body: ReadableStream<Uint8Array> }>;
@@ -203,6 +217,8 @@ export interface PlacementRequest {
   memoryMiB: number;
   /** Runners that refused this sandbox already. */
   exclude: readonly string[];
+  /** The runner that has what it begins with; null: any is as good. */
+  prefer: string | null;
 }
 
 export interface Fleet {

@@ -2,7 +2,7 @@ import { DurableObject } from 'cloudflare:workers';
 import { openCell, openDirectory } from '../../db/client.ts';
 import type { Heartbeat, HeartbeatAnswer } from '../../runner/protocol/node-report.ts';
 import { createBroker } from '../adapters/broker.ts';
-import { createObjectStore } from '../adapters/object-store.ts';
+import { createObjectStore, createSnapshotStore } from '../adapters/object-store.ts';
 import type { PlacementRequest } from '../core/ports.ts';
 import { DEADLINE_CHANGE_MS, judgeMissing, judgeReports, type RecordedSandbox } from '../core/reconcile.ts';
 import { TemplateCatalog } from '../core/templates/template-catalog.ts';
@@ -47,6 +47,7 @@ export class Fleet extends DurableObject<Env> {
     this.#storageSweep = new StorageSweep({
       directory: openDirectory(env.DIRECTORY_DB),
       objects: createObjectStore(env, settingsOf(env)),
+      snapshotObjects: createSnapshotStore(env, settingsOf(env)),
       storage: ctx.storage,
     });
   }

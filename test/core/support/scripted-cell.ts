@@ -9,6 +9,7 @@ import { Signer } from '../../../worker/core/keys/signer.ts';
 import { plainSandbox } from '../../../worker/core/sandboxes/create-sandbox.ts';
 import type { Broker, Context, Fleet } from '../../../worker/core/ports.ts';
 import { OwnCredentials } from '../../../worker/core/traffic/credentials.ts';
+import { SnapshotKeys } from '../../../worker/core/snapshots/snapshot-keys.ts';
 import { TemplateCatalog } from '../../../worker/core/templates/template-catalog.ts';
 import { memoryStore } from './memory-store.ts';
 import { SqliteD1 } from './sqlite-d1.ts';
@@ -43,6 +44,7 @@ const done = {
   'sandbox.resume': 'running',
   'sandbox.deadline': 'running',
   'sandbox.network': 'running',
+  'sandbox.snapshot': 'running',
 } as const;
 
 /**
@@ -109,6 +111,8 @@ export const scriptedCell = (script: Script = {}) => {
     templates: new TemplateCatalog(),
     accesses: new SandboxAccesses(),
     objects: memoryStore().store,
+    snapshotObjects: memoryStore().store,
+    snapshotKeys: new SnapshotKeys('pepper'),
     bodyMemory: new MemoryBudget(48 * 1024 * 1024),
     ownCredentials: new OwnCredentials(new Signer('x'.repeat(32)), 'a'.repeat(32)),
     sandboxDomain: undefined,

@@ -5,6 +5,7 @@ import type { Template } from '../../../db/directory.ts';
 import { limits } from '../../../runner/protocol/limits.ts';
 import { ServiceError } from '../errors.ts';
 import { newOperationId, newSandboxId } from '../ids.ts';
+import { findBootSource, type BootSource } from '../snapshots/boot-source.ts';
 import type { Context } from '../ports.ts';
 import { requireEgressRules } from './egress-rules.ts';
 import { canonicalHash, findByIdempotencyKey, waitForWinner } from './idempotency.ts';
@@ -15,6 +16,8 @@ import { requireTimeout } from './require-timeout.ts';
 
 export interface CreateSandbox {
   template: string;
+  /** What it is made of, instead of the template's files alone; the template is its snapshot's then. */
+  snapshotId: string | undefined;
   timeoutSeconds: number;
   timeoutMode: 'fixed' | 'idle';
   metadata: Record<string, string>;
@@ -40,6 +43,7 @@ export interface CreateSandbox {
 
 /** What a sandbox is unless its caller says otherwise. */
 export const plainSandbox = {
+  snapshotId: undefined,
   onTimeout: 'kill',
   keepMemory: true,
   autoResume: false,
@@ -57,13 +61,19 @@ export interface CreatedSandbox {
 
 /**
  * Reserves a place, writes the row under the tenant's limits, has the runner make it. Throws invalid_argument, quota_exceeded,
- * capacity_exhausted, idempotency_mismatch, or what the runner answered; nothing is left behind then.
+ * not_found (its snapshot), capacity_exhausted, idempotency_mismatch, or what the runner answered; nothing is left behind then. `given`: a
+ * source that is in no list.
  */
-export const createSandbox = async (ctx: Context, input: CreateSandbox): Promise<CreatedSandbox> => {
+export const createSandbox = async (
+  ctx: Context,
+  input: CreateSandbox,
+  given?: BootSource,
+): Promise<CreatedSandbox> => {
   checkLimits(ctx, input);
   checkEgress(input);
+  const source = given ?? (await findBootSource(ctx, input.snapshotId));
   const [template, idempotencyHash] = await Promise.all([
-    ctx.templates.get(ctx.directory, input.template, ctx.now()),
+    source ?? ctx.templates.get(ctx.directory, input.template, ctx.now()),
     input.idempotencyKey === undefined ? null : canonicalHash(input),
   ]);
   if (idempotencyHash !== null) {
@@ -71,8 +81,10 @@ export const createSandbox = async (ctx: Context, input: CreateSandbox): Promise
     if (winner) return { sandbox: await waitForWinner(ctx, winner, idempotencyHash), replayed: true };
   }
   const sandboxId = newSandboxId(ctx.cellId);
-  const place = await placeSandbox(ctx, sandboxId, { ...input, exclude: [] });
-  const row = newRow(ctx, input, template, { sandboxId, ...place, idempotencyHash });
+  const wish = { ...input, template: template.name, exclude: [], prefer: source?.runnerId ?? null };
+  const place = await placeSandbox(ctx, sandboxId, wish);
+  const snapshotId = source?.snapshotId ?? null;
+  const row = newRow(ctx, input, template, { sandboxId, ...place, snapshotId, idempotencyHash });
   if (!(await insert(ctx, row))) {
     ctx.after(ctx.fleet.release(sandboxId));
     const winner = row.idempotencyKey === null ? undefined : await findByIdempotencyKey(ctx, row.idempotencyKey);
@@ -80,7 +92,7 @@ export const createSandbox = async (ctx: Context, input: CreateSandbox): Promise
     return { sandbox: await waitForWinner(ctx, winner, idempotencyHash ?? ''), replayed: true };
   }
   // It goes on when the client does not wait: a row that is on record is brought to an end, running or failed.
-  const launch = launchSandbox(ctx, row);
+  const launch = launchSandbox(ctx, row, source);
   ctx.after(launch.then(noop, noop).then(() => ctx.fleet.settled(sandboxId)));
   const sandbox = await launch;
   ctx.accesses.note(sandbox, ctx.actor.tenant, ctx.now());
@@ -111,8 +123,14 @@ const checkEgress = ({ egress, network }: CreateSandbox): void => {
 const newRow = (
   ctx: Context,
   input: CreateSandbox,
-  template: Template,
-  made: { sandboxId: string; runnerId: string; network: 'on' | 'off'; idempotencyHash: string | null },
+  template: Pick<Template, 'name' | 'image'>,
+  made: {
+    sandboxId: string;
+    runnerId: string;
+    network: 'on' | 'off';
+    snapshotId: string | null;
+    idempotencyHash: string | null;
+  },
 ): Sandbox => ({
   id: made.sandboxId,
   tenantId: ctx.actor.tenant.id,
@@ -141,7 +159,7 @@ const newRow = (
   publicPorts: input.publicPorts,
   maskRequestHost: input.maskRequestHost,
   egress: { allow: [...input.egress.allow], deny: [...input.egress.deny] },
-  snapshotId: null,
+  snapshotId: made.snapshotId,
   metadata: input.metadata,
   env: input.env,
   idempotencyKey: input.idempotencyKey ?? null,

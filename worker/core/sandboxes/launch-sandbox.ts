@@ -4,6 +4,7 @@ import type { SandboxOutcome } from '../../../runner/protocol/jobs.ts';
 import { limits } from '../../../runner/protocol/limits.ts';
 import { ServiceError, type ErrorCode } from '../errors.ts';
 import type { Context } from '../ports.ts';
+import type { BootSource } from '../snapshots/boot-source.ts';
 import { changeSandbox } from './change-sandbox.ts';
 import { placeSandbox } from './place-sandbox.ts';
 import { publishRoute } from './route.ts';
@@ -11,15 +12,23 @@ import { publishRoute } from './route.ts';
 const candidatesCount = 3;
 
 /** After these the same sandbox may be made elsewhere: epoch fences a runner that did make it. */
-const elsewhere: readonly ErrorCode[] = ['capacity_exhausted', 'not_started', 'unavailable', 'runner_lost'];
+const elsewhere: readonly ErrorCode[] = [
+  'capacity_exhausted',
+  'not_started',
+  'unavailable',
+  'runner_lost',
+  'template_unavailable',
+  // By that node.
+  'not_implemented',
+];
 
 /** From a row that is on record and placed to a running sandbox; else to an ended row, and the reason is thrown. */
-export const launchSandbox = async (ctx: Context, created: Sandbox): Promise<Sandbox> => {
+export const launchSandbox = async (ctx: Context, created: Sandbox, source?: BootSource): Promise<Sandbox> => {
   let row = created;
   const refused: string[] = [];
   for (;;) {
     try {
-      const outcome = await deliver(ctx, row);
+      const outcome = await deliver(ctx, row, source);
       return await settle(ctx, row, outcome);
     } catch (error) {
       if (row.runnerId !== null) refused.push(row.runnerId);
@@ -32,8 +41,9 @@ export const launchSandbox = async (ctx: Context, created: Sandbox): Promise<San
   }
 };
 
-const deliver = (ctx: Context, row: Sandbox): Promise<SandboxOutcome> => {
+const deliver = async (ctx: Context, row: Sandbox, source: BootSource | undefined): Promise<SandboxOutcome> => {
   if (row.runnerId === null) throw new Error('a sandbox was to be delivered before it was placed');
+  const snapshot = await source?.specOn(row.runnerId);
   return ctx.broker.lifecycle(
     'sandbox.create',
     row.runnerId,
@@ -55,6 +65,7 @@ const deliver = (ctx: Context, row: Sandbox): Promise<SandboxOutcome> => {
         pausedTtlMs: ctx.actor.tenant.maxTtlSeconds * 1000,
         onTimeout: row.onTimeout,
         keepMemory: row.keepMemory,
+        ...(snapshot ? { snapshot } : {}),
       },
     },
     limits.lifecycleJobMs,
@@ -93,7 +104,7 @@ const settle = async (ctx: Context, row: Sandbox, outcome: SandboxOutcome): Prom
 /** Another runner for the row, or undefined where there is none or the row is no longer ours. */
 const replace = async (ctx: Context, row: Sandbox, refused: readonly string[]): Promise<Sandbox | undefined> => {
   try {
-    const place = await placeSandbox(ctx, row.id, { ...row, exclude: refused });
+    const place = await placeSandbox(ctx, row.id, { ...row, exclude: refused, prefer: null });
     return await changeSandbox(ctx, {
       sandboxId: row.id,
       when: stillCreating(row),

@@ -80,10 +80,10 @@ export const closeJob = async (
 
 /**
  * The job failed. What is known not to have happened leaves the record as it was; pause and resume whose fate is unknown stay open: the
- * sweep delivers them again. Rethrows.
+ * sweep delivers them again. What a snapshot took is of no use without its answer. Rethrows.
  */
 export const abandonJob = async (ctx: Context, row: Sandbox, job: OpenJob, error: unknown): Promise<never> => {
-  if (!isAmbiguous(error) || job === 'deadline') {
+  if (!isAmbiguous(error) || job === 'deadline' || job === 'snapshot') {
     await changeSandbox(ctx, {
       sandboxId: row.id,
       when: stillOpen(row, job),

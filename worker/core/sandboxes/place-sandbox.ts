@@ -15,6 +15,7 @@ export const placeSandbox = async (
     cpus: wish.cpus,
     memoryMiB: wish.memoryMiB,
     exclude: wish.exclude,
+    prefer: wish.prefer,
   };
   const place = await ctx.fleet.place(sandboxId, request);
   if (place) return { ...place, network: request.network };

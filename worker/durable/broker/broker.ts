@@ -4,8 +4,7 @@ import { limits } from '../../../runner/protocol/limits.ts';
 import type { RunnerFault } from '../../../runner/protocol/errors.ts';
 import type { FileRead, FileWatch } from '../../../runner/protocol/files.ts';
 import type { ControlCommand } from '../../../runner/protocol/channel.ts';
-import type { JobData, LifecycleJobName, SandboxOutcome } from '../../../runner/protocol/jobs.ts';
-import type { UsageQuery } from '../../../runner/protocol/usage.ts';
+import type { JobData, LifecycleJobName, NodeJobName, SandboxOutcome } from '../../../runner/protocol/jobs.ts';
 import type { Attachment, ProcessSelector, ProcessSpec } from '../../../runner/protocol/process.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { Route, SandboxRef } from '../../core/ports.ts';
@@ -134,16 +133,14 @@ export class Broker extends DurableObject<Env> {
     return settle(() => this.#routed(ref, (route) => callRunner(this.#shard, ref, route, name, payload)));
   }
 
-  /** By the runner that the record names: it is asked also when the sandbox has ended there. */
-  reportHistory(ref: SandboxRef, place: { runnerId: string; epoch: number }): Promise<Outcome<unknown>> {
-    return settle(() => this.#inFlight(ref, place, () => callRunner(this.#shard, ref, place, 'sandbox.history', {})));
-  }
-
-  /** By the runner that the record names: it is asked also while the sandbox is paused there. */
-  usage(ref: SandboxRef, place: { runnerId: string; epoch: number }, query: UsageQuery): Promise<Outcome<unknown>> {
-    return settle(() =>
-      this.#inFlight(ref, place, () => callRunner(this.#shard, ref, place, 'sandbox.usage', { query })),
-    );
+  /** By the runner that the record names: it is asked also when the sandbox is paused there or has ended. */
+  callNode<N extends NodeJobName>(
+    ref: SandboxRef,
+    place: { runnerId: string; epoch: number },
+    name: N,
+    payload: Omit<ExecPayload<N>, Envelope>,
+  ): Promise<Outcome<unknown>> {
+    return settle(() => this.#inFlight(ref, place, () => callRunner(this.#shard, ref, place, name, payload)));
   }
 
   readFile(ref: SandboxRef, read: FileRead, transferId: string | null): Promise<Outcome<ReadAnswer>> {

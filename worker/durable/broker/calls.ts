@@ -15,6 +15,9 @@ export const callTimeoutMs = {
   'sandbox.metrics': 20_000,
   'sandbox.history': 3_000,
   'sandbox.usage': 10_000,
+  /** The upload's own guards end one that stands still; the URLs are good for no longer. */
+  'snapshot.upload': 30 * 60_000,
+  'snapshot.drop': 10_000,
   'file.call': 130_000,
   /** A transfer is as long as the client's upload; its own stall guards end it sooner. */
   'file.write': 6 * 3600_000,

@@ -1,11 +1,12 @@
 import { describeCause } from '../../core/describe-cause.ts';
 import type { Services } from '../../core/ports.ts';
+import { sweepSnapshots } from '../../core/storage/sweep-snapshots.ts';
 import { sweepStorage, type ListPosition } from '../../core/storage/sweep-storage.ts';
 
 const POSITION = 'storage-list';
 const PERIOD_MS = 60_000;
 
-interface StorageSweepParts extends Pick<Services, 'directory' | 'objects'> {
+interface StorageSweepParts extends Pick<Services, 'directory' | 'objects' | 'snapshotObjects'> {
   storage: DurableObjectStorage;
 }
 
@@ -36,7 +37,8 @@ export class StorageSweep {
 
   async #sweep(nowMs: number): Promise<void> {
     const position = (await this.#parts.storage.get<ListPosition>(POSITION)) ?? null;
-    const { next, listedObjects, ...counts } = await sweepStorage(this.#parts, nowMs, position);
+    const { next, listedObjects, ...swept } = await sweepStorage(this.#parts, nowMs, position);
+    const counts = { ...swept, removedSnapshots: await sweepSnapshots(this.#parts, nowMs) };
     if (next) await this.#parts.storage.put(POSITION, next);
     else if (position) await this.#parts.storage.delete(POSITION);
     if (Object.values(counts).some((count) => count > 0)) {

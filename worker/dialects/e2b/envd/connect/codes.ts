@@ -63,4 +63,6 @@ export const connectCodeOf: Record<ErrorCode, ConnectCode> = {
   cwd_not_found: 'invalid_argument',
   template_unavailable: 'unavailable',
   image_unsupported: 'failed_precondition',
+  snapshot_corrupt: 'internal',
+  snapshot_too_large: 'resource_exhausted',
 };
