@@ -21,6 +21,7 @@ import { registerPreviews } from './previews.ts';
 import { registerProcesses } from './processes.ts';
 import { registerSandboxes } from './sandboxes.ts';
 import { registerSkills } from './skills.ts';
+import { registerSnapshots } from './snapshots.ts';
 import { registerTemplates } from './templates.ts';
 import { registerTenants } from './tenants.ts';
 import { registerUploads } from './uploads.ts';
@@ -30,6 +31,7 @@ import { registerWatch } from './watch.ts';
 /** The native API, whole: what the app serves and what openapi.json is made from. */
 export const registerRoutes = (app: App): void => {
   registerSandboxes(app);
+  registerSnapshots(app);
   registerObservation(app);
   registerCommands(app);
   registerProcesses(app);

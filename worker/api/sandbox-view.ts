@@ -8,6 +8,7 @@ import { timestampOf, timestampOrNull } from './timestamp.ts';
 export const viewSandbox = (row: Awaited<ReturnType<typeof getSandbox>>): z.infer<typeof sandboxView> => ({
   id: row.id,
   template: row.template,
+  snapshot: row.snapshotId,
   state: publicStateOf(row),
   endReason: row.endReason,
   timeoutSeconds: row.ttlMs / 1000,

@@ -17,11 +17,13 @@ import { viewSandbox } from './sandbox-view.ts';
 
 export const registerSandboxes = (app: App): void => {
   app.openapi(routes.createSandboxRoute, async (c) => {
-    const { cpu, network, ...body } = c.req.valid('json');
+    const { cpu, network, template, snapshot, ...body } = c.req.valid('json');
     const idempotencyKey = c.req.valid('header')['idempotency-key'];
     const { sandbox, replayed } = await createSandbox(contextOf(c), {
       ...plainSandbox,
       ...body,
+      template: template ?? 'base',
+      snapshotId: snapshot,
       cpus: cpu,
       network,
       idempotencyKey,

@@ -20,6 +20,7 @@ import { previewRoutes } from './previews.ts';
 import { processRoutes } from './processes.ts';
 import { sandboxRoutes } from './sandboxes.ts';
 import { skillRoutes } from './skills.ts';
+import { snapshotRoutes } from './snapshots.ts';
 import { templateRoutes } from './templates.ts';
 import { tenantRoutes } from './tenants.ts';
 import { userRoutes } from './users.ts';
@@ -27,6 +28,7 @@ import { userRoutes } from './users.ts';
 /** Every route of the native API, once. The app takes body bounds and Allow headers from it; a test refuses duplicates. */
 export const routeTable: readonly RouteConfig[] = [
   ...sandboxRoutes,
+  ...snapshotRoutes,
   ...observationRoutes,
   ...Object.values(commandRoutes),
   ...Object.values(processRoutes),

@@ -29,7 +29,7 @@ export const metadataInput = z
   .refine(fewPairs, `metadata has at most ${pairsCount} pairs`)
   .openapi({ description: 'Your own labels: at most 64 pairs.', example: { purpose: 'demo' } });
 
-const timeoutSeconds = z
+export const timeoutSeconds = z
   .int('timeoutSeconds is a whole number of seconds')
   .min(1, 'timeoutSeconds is at least 1')
   .max(365 * 86_400, 'timeoutSeconds is too large')
@@ -57,6 +57,7 @@ export const sandboxView = z
   .object({
     id: z.string(),
     template: z.string(),
+    snapshot: z.string().nullable().openapi({ description: 'What it was made from, if from a snapshot.' }),
     state: z.enum(sandboxStates),
     endReason: z.enum(endReasons).nullable(),
     timeoutSeconds: z.int(),
@@ -85,7 +86,10 @@ export const sandboxView = z
 
 const createBody = z
   .strictObject({
-    template: z.string().min(1).max(128).default('base'),
+    template: z.string().min(1).max(128).optional().openapi({ description: 'Absent: base.' }),
+    snapshot: z.string().min(1).max(256).optional().openapi({
+      description: "A snapshot's id, instead of a template: it begins with the files that the snapshot has.",
+    }),
     timeoutSeconds: timeoutSeconds.default(300),
     timeoutMode: z.enum(['fixed', 'idle']).default('fixed').openapi({
       description: '`fixed` counts from the start, `idle` from the last exec, process or file request.',
@@ -115,6 +119,10 @@ const createBody = z
       description: "Whether its ports are reached without the sandbox's traffic token.",
     }),
   })
+  .refine(({ template, snapshot }) => template === undefined || snapshot === undefined, {
+    message: 'name a template or a snapshot, not both',
+    path: ['snapshot'],
+  })
   .openapi('CreateSandbox');
 
 const one = { ...jsonContent(sandboxView) };
@@ -136,7 +144,7 @@ export const createSandboxRoute = createRoute({
     }),
     body: jsonBody(createBody),
   },
-  responses: { 201: { description: 'It runs.', ...one }, ...errorResponses([413, 422, 502]) },
+  responses: { 201: { description: 'It runs.', ...one }, ...errorResponses([404, 413, 422, 501, 502]) },
 });
 
 const metadataPair = z
