@@ -24,14 +24,18 @@ const errorCodes: Partial<Record<ErrorCode, string>> = {
 };
 
 /** Anything thrown, as E2B's control plane says it. `code` is in the body: the JavaScript SDK looks nowhere else. */
-export const renderFailure = (thrown: unknown, c: Handled): Response => {
+export const viewFailure = (thrown: unknown, c: Handled) => {
   const error = toServiceError(thrown);
   logFailure(c, error, thrown);
-  const status = statusOf(error);
-  const later = status === 429 || status === 503 ? 1 : undefined;
-  const retryAfterSeconds = error.retryAfterSeconds ?? later;
-  if (retryAfterSeconds !== undefined) c.header('retry-after', String(Math.ceil(retryAfterSeconds)));
   const errorCode = errorCodes[error.code];
   const more = errorCode === undefined ? {} : { error_code: errorCode };
-  return c.json({ code: status, message: error.message, ...more }, status as ContentfulStatusCode);
+  return { code: statusOf(error), message: error.message, ...more };
+};
+
+export const renderFailure = (thrown: unknown, c: Handled): Response => {
+  const body = viewFailure(thrown, c);
+  const later = body.code === 429 || body.code === 503 ? 1 : undefined;
+  const retryAfterSeconds = toServiceError(thrown).retryAfterSeconds ?? later;
+  if (retryAfterSeconds !== undefined) c.header('retry-after', String(Math.ceil(retryAfterSeconds)));
+  return c.json(body, body.code as ContentfulStatusCode);
 };

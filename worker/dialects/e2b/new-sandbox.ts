@@ -5,7 +5,7 @@ import { ServiceError } from '../../core/errors.ts';
 import type { Context } from '../../core/ports.ts';
 import type { CreateSandbox } from '../../core/sandboxes/create-sandbox.ts';
 import { egressFields, egressOf } from './network.ts';
-import { resolveTemplate } from './template-names.ts';
+import { resolveSource } from './snapshot-names.ts';
 import { runningTime, timeoutInput } from './timeout.ts';
 
 /** What a sandbox may use, unless its tenant may use less. */
@@ -89,8 +89,11 @@ export const createInputOf = async (ctx: Context, body: NewSandbox, terms: Creat
     throw new ServiceError('invalid_argument', 'A sandbox without public traffic has to be secure.');
   }
   const { maxCpus, maxMemoryMiB } = ctx.actor.tenant;
+  const { template, snapshotId, size: own } = await resolveSource(ctx, body.templateID);
+  const { cpus, memoryMiB } = own ?? defaultSize;
   return {
-    ...(await resolveTemplate(ctx, body.templateID)),
+    template,
+    snapshotId,
     // Without internet access it denies every address, so that an update of its network may open it again.
     network: undefined,
     egress: egressOf(body.network, body.allow_internet_access),
@@ -104,8 +107,8 @@ export const createInputOf = async (ctx: Context, body: NewSandbox, terms: Creat
     autoResume: body.autoResume?.enabled ?? false,
     metadata: body.metadata ?? {},
     env: body.envVars ?? {},
-    cpus: Math.max(smallest.cpus, Math.min(defaultSize.cpus, maxCpus)),
-    memoryMiB: Math.max(smallest.memoryMiB, Math.min(defaultSize.memoryMiB, maxMemoryMiB)),
+    cpus: Math.max(smallest.cpus, Math.min(cpus, maxCpus)),
+    memoryMiB: Math.max(smallest.memoryMiB, Math.min(memoryMiB, maxMemoryMiB)),
     idempotencyKey: undefined,
   };
 };

@@ -6,6 +6,7 @@ import { pauseRoutes } from './pauses.ts';
 import type { E2bRoute } from './route.ts';
 import { sandboxListRoutes } from './sandbox-lists.ts';
 import { sandboxRoutes } from './sandboxes.ts';
+import { snapshotRoutes } from './snapshots.ts';
 import { teamRoutes } from './teams.ts';
 import { templateRoutes } from './templates.ts';
 import { unservedRoutes } from './unserved.ts';
@@ -25,4 +26,5 @@ export const e2bRoutes: readonly E2bRoute[] = [
   ...teamRoutes,
   ...apiKeyRoutes,
   ...unservedRoutes,
+  ...snapshotRoutes,
 ];
