@@ -7,6 +7,7 @@ import { Broker as RealBroker } from '../../../worker/durable/broker/broker.ts';
 import { createInternalApp } from '../../../worker/internal/app.ts';
 
 export { Fleet } from '../../../worker/durable/fleet.ts';
+export { Socket } from '../../../worker/durable/socket.ts';
 export { Transfer } from '../../../worker/durable/transfer.ts';
 
 export class Broker extends RealBroker {
