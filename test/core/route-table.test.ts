@@ -4,6 +4,7 @@ import { openApiDocument } from '../../worker/api/documentation.ts';
 import { registerRoutes } from '../../worker/api/register-routes.ts';
 import { allowedMethods } from '../../worker/api/allowed-methods.ts';
 import { routeTable } from '../../worker/contract/route-table.ts';
+import { envdRoutes } from '../../worker/dialects/e2b/envd/route-table.ts';
 
 const app = newApp();
 registerRoutes(app);
@@ -38,4 +39,15 @@ test('Allow names each route’s method, and HEAD beside GET', () => {
 test('the first segments that dialects need under /v1 stay free', () => {
   const taken = new Set(routeTable.map(({ path }) => path.split('/')[2]));
   for (const segment of ['sandbox', 'agents', 'sessions', 'environments']) expect(taken.has(segment)).toBe(false);
+});
+
+test('no two routes of a sandbox’s envd surface answer the same method and path', () => {
+  const places = envdRoutes.map(({ method, path }) => `${method} ${path}`);
+  expect(places.filter((place, index) => places.indexOf(place) !== index)).toEqual([]);
+});
+
+test('of the envd surface only /health is anybody’s, and only files are opened by a signature', () => {
+  const paths = (access: string) => envdRoutes.filter((route) => route.access === access).map(({ path }) => path);
+  expect(paths('anybody')).toEqual(['/health']);
+  expect([...new Set(paths('token-or-signature'))]).toEqual(['/files']);
 });

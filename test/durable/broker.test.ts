@@ -208,6 +208,28 @@ describe('streams', () => {
     expect((await take(events))?.t).toBe('exit');
   });
 
+  test('a reader by pid, from the end on, comes back to the same process and where it was', async () => {
+    const sandbox = await insertRunning();
+    const processId = hex(16);
+    const asked: unknown[] = [];
+    runner.onJob = async ({ data, say }) => {
+      const { process, attach } = data as unknown as { process: unknown; attach: { fromOffset: unknown } };
+      asked.push([process, attach.fromOffset]);
+      await say({ t: 'accepted' });
+      await say({ t: 'started', processId, pid: 7, o: 1000 });
+      if (asked.length === 2) await say(exited(1000));
+    };
+    const fromNow = { ...attachment(), fromOffset: 'end' };
+    const events = await plane.events(new AbortController().signal, 'attach', sandbox, { pid: 7 }, fromNow);
+    expect(await take(events)).toMatchObject({ t: 'started', processId, o: 1000 });
+    await plane.call('broker', 'breakOff');
+    expect((await take(events))?.t).toBe('exit');
+    expect(asked).toEqual([
+      [{ pid: 7 }, 'end'],
+      [{ processId }, 1000],
+    ]);
+  });
+
   test('while Redis is away a new exec is not_started, and works at once when it is back', async () => {
     runner.onJob = async ({ say }) => {
       await say({ t: 'accepted' });
