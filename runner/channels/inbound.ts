@@ -10,6 +10,9 @@ const BLOCK_MS = 5_000;
 const WATCHDOG_MS = BLOCK_MS + 3_000;
 const READ_COUNT = 512;
 const RETRY_MS = 100;
+/** What was read is trimmed in portions, and when nothing comes: at every read it would be one more command for each key that somebody types. */
+const TRIM_AFTER_ENTRIES = 64;
+const TRIM_AFTER_BYTES = 256 * 1024;
 
 export type InboundSink = (header: InHeader, bytes: Buffer | undefined) => void;
 type XreadReply = [stream: Buffer, entries: [id: Buffer, fields: Buffer[]][]][] | null;
@@ -26,6 +29,8 @@ export class Inbound {
   readonly #log: Logger;
   readonly #stop = new AbortController();
   #lastId = '0-0';
+  /** Read since it was trimmed last. */
+  #untrimmed = { entries: 0, bytes: 0 };
   #reading: Promise<void> | undefined;
 
   constructor(parts: { commands: Redis; blocking: Redis; stream: string; sink: InboundSink; log: Logger }) {
@@ -76,13 +81,21 @@ export class Inbound {
     const entries = reply?.[0]?.[1] ?? [];
     for (const [id, fields] of entries) {
       this.#lastId = String(id);
+      this.#untrimmed.entries += 1;
+      this.#untrimmed.bytes += fields.reduce((sum, field) => sum + field.length, 0);
       this.#deliver(fields);
     }
-    if (entries.length === 0) return;
+    if (!this.#trimIsDue(entries.length === 0)) return;
+    this.#untrimmed = { entries: 0, bytes: 0 };
     // Not awaited: what it frees is memory of Redis; should it be lost, the next one makes up for it.
     send(this.#commands, 'XTRIM', this.#stream, 'MINID', next(this.#lastId)).catch((error: unknown) =>
       this.#log.warn('inbound_trim_failed', { error: error instanceof Error ? error : new Error(String(error)) }),
     );
+  }
+
+  #trimIsDue(quiet: boolean): boolean {
+    const { entries, bytes } = this.#untrimmed;
+    return entries >= TRIM_AFTER_ENTRIES || bytes >= TRIM_AFTER_BYTES || (quiet && entries > 0);
   }
 
   async #readWatched(): Promise<XreadReply> {

@@ -157,6 +157,8 @@ test('credit, stdin in order and detach reach the agent; the process outlives it
   }
   await edge.until(last, (events) => events.at(-1)?.t === 'result');
   expect(session.stdin).toEqual(lines);
+  const inStream = `in-${harness.runner.runnerId}-${harness.runner.boot}`;
+  expect(await harness.redis.client().xlen(inStream)).toBeLessThan(100);
   await edge.say({ ...control, c: last, command: { op: 'stdin' } }, Buffer.from('again'));
   await edge.say({ c: channel, t: 'detach' });
   await waitFor('the silent watcher to take over', () => session.get(spec.processId).sinks.size === 1, 5_000);
