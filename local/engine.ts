@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { openSync, closeSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Docker from 'dockerode';
 import { runCommand, type Progress } from './command.ts';
@@ -85,7 +85,14 @@ async function startEngine(docker: Docker, options: EngineOptions): Promise<void
   progress(`starting the Docker engine (log: ${options.logFile})`);
   const log = openSync(options.logFile, 'a', 0o600);
   // A session of its own: Ctrl-C in the terminal must reach the supervisor only, which then ends things in order.
-  const child = spawn(dockerd, [], { detached: true, stdio: ['ignore', log, log], cwd: '/' });
+  // Only with CRIU does the engine have a use for its experimental mode, and it looks for it in its own PATH.
+  const criu = await findCriu();
+  const child = spawn(dockerd, criu === undefined ? [] : ['--experimental'], {
+    detached: true,
+    stdio: ['ignore', log, log],
+    cwd: '/',
+    env: criu === undefined ? process.env : { ...process.env, PATH: `${dirname(criu)}:${process.env['PATH'] ?? ''}` },
+  });
   closeSync(log);
   child.on('error', () => undefined);
   const identity = child.pid === undefined ? undefined : await findProcess(child.pid);
@@ -118,6 +125,19 @@ export async function findEnginePackages(socketPath: string | undefined): Promis
 async function findDockerd(): Promise<string | undefined> {
   for (const path of ['/usr/sbin/dockerd', '/usr/bin/dockerd', '/usr/local/bin/dockerd']) {
     if (await exists(path)) return path;
+  }
+  return undefined;
+}
+
+/** What CRIU_PATH names, else the first in PATH. */
+async function findCriu(): Promise<string | undefined> {
+  const given = process.env['CRIU_PATH'];
+  if (given !== undefined && given !== '') {
+    if (basename(given) === 'criu' && (await exists(given))) return given;
+    throw new Error(`CRIU_PATH=${given} is no program named criu`);
+  }
+  for (const folder of (process.env['PATH'] ?? '').split(':').filter((entry) => entry.startsWith('/'))) {
+    if (await exists(join(folder, 'criu'))) return join(folder, 'criu');
   }
   return undefined;
 }

@@ -7,7 +7,7 @@ import type { Logger } from './log.ts';
 import { reconcile } from './reconcile.ts';
 import { socketDirOf, type Containers } from './sandboxes/containers.ts';
 import type { Deadline } from './sandboxes/deadline.ts';
-import type { Home, Sandbox } from './sandboxes/sandbox.ts';
+import { isAtRest, type Home, type Sandbox } from './sandboxes/sandbox.ts';
 import { ACTIVITY_LAG_MS, type SandboxTable } from './sandboxes/table.ts';
 
 interface AdoptionParts {
@@ -45,7 +45,8 @@ async function adoptOne(parts: AdoptionParts, row: JournalRow, found: Container[
   const home = { containerId, slot, session };
   const sandbox = Object.assign(restore(parts, row, home), { home });
   if (sandbox.rest === 'stopped') await adoptStopped(parts, sandbox, found);
-  else await adoptRunning(parts, sandbox, found === 'paused');
+  // One whose checkpoint was cut short, or which was being restored, runs.
+  else if (found !== 'exited') await adoptRunning(parts, sandbox, found === 'paused');
   parts.sandboxes.put(sandbox);
   parts.sandboxes.arm(sandbox);
   if (sandbox.rest !== 'stopped') adoptProcesses(parts, sandbox);
@@ -60,7 +61,7 @@ async function adoptRunning(parts: AdoptionParts, sandbox: Sandbox & { home: Hom
     sandbox.state = 'running';
   }
   if (sandbox.state === 'running') sandbox.rest = undefined;
-  else sandbox.rest ??= 'frozen';
+  else sandbox.rest = 'frozen';
   sandbox.oomKills = await parts.engine.oomKills(containerId).catch(() => 0); // its death is about to be reported
 }
 
@@ -116,7 +117,7 @@ export function restoreDeadline(row: JournalRow, kernelBoot: string, nowMs: numb
   const { deadlineMode: mode, ttlMs, pausedTtlMs } = row;
   const lagMs = mode === 'idle' && row.state === 'running' ? ACTIVITY_LAG_MS : 0;
   const leftMs = Math.min(Math.max(0, (row.expiresAtWallMs ?? 0) - Date.now()), pausedTtlMs);
-  const afterReboot = row.rest === 'stopped' ? nowMs + leftMs : nowMs;
+  const afterReboot = isAtRest(row.rest) ? nowMs + leftMs : nowMs;
   const kept = row.kernelBoot === kernelBoot ? (row.expiresAtMonotonicMs ?? nowMs) + lagMs : afterReboot;
   return { mode, ttlMs, pausedTtlMs, paused: row.state === 'paused', expiresAtMs: kept };
 }

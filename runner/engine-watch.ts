@@ -2,7 +2,7 @@ import { delay, monotonicMs } from './clock.ts';
 import type { Container, ContainerEngine, ContainerEvent } from './engine/port.ts';
 import type { Logger } from './log.ts';
 import type { EndReason } from './protocol/node-report.ts';
-import { sawOom, type Sandbox } from './sandboxes/sandbox.ts';
+import { isAtRest, sawOom, type Sandbox } from './sandboxes/sandbox.ts';
 import type { SandboxTable } from './sandboxes/table.ts';
 
 const RETRY_FIRST_MS = 200;
@@ -76,7 +76,7 @@ export class EngineWatch {
   }
 
   async #endDead(sandbox: Sandbox, containerId: string): Promise<void> {
-    if (sandbox.rest === 'stopped') return; // as it should be
+    if (isAtRest(sandbox.rest)) return; // as it should be
     const exit = await this.#parts.engine.findExit(containerId).catch((error: unknown) => this.#report(error));
     if (exit === undefined && (await this.#isAlive(containerId))) return; // a stop that was over before this came
     this.#end(sandbox, sawOom(sandbox) || exit?.oomKilled === true ? 'oom' : 'failed');
@@ -97,7 +97,7 @@ export class EngineWatch {
     for (const { sandbox, home, rest } of held) {
       const state = states.get(home.containerId);
       // One that was stopped meanwhile, or was then and is not now, is looked at again the next time.
-      const stopped = rest === 'stopped' || sandbox.rest === 'stopped';
+      const stopped = isAtRest(rest) || isAtRest(sandbox.rest);
       if (state === undefined || (state === 'exited' && !stopped)) this.#end(sandbox, 'failed');
     }
   }

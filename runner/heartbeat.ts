@@ -26,6 +26,7 @@ interface HeartbeatParts {
   node: { region: string; sandboxLimit: number; dataDir: string; report: EngineReport };
   engine: { readonly networks: Heartbeat['networks'] };
   sandboxes: SandboxTable;
+  checkpointing: { readonly capability: Heartbeat['checkpoint'] };
   history: History;
   warm: () => Heartbeat['warm'];
   obey: (answer: HeartbeatAnswer) => void;
@@ -123,7 +124,7 @@ export class Heart {
   }
 
   async #report(history: Heartbeat['history']): Promise<Heartbeat> {
-    const { boot, node, engine, sandboxes, warm } = this.#parts;
+    const { boot, node, engine, sandboxes, checkpointing, warm } = this.#parts;
     const disk = await statfs(node.dataDir);
     return {
       boot,
@@ -131,7 +132,7 @@ export class Heart {
       draining: this.#draining,
       region: node.region,
       runtime: node.report.runtime,
-      checkpoint: 'freeze',
+      checkpoint: checkpointing.capability,
       cpus: availableParallelism(),
       memoryMiB: Math.floor(totalmem() / (1024 * 1024)),
       memoryAvailableMiB: memoryAvailableMiB(),

@@ -12,6 +12,7 @@ import type { ContainerEngine } from './engine/port.ts';
 import { createLogger } from './log.ts';
 import type { JoinAnswer } from './protocol/node-report.ts';
 import { startRunner, type Runner } from './runner.ts';
+import { probeCheckpoint } from './sandboxes/checkpoint-probe.ts';
 
 /** The supervisor gives 30 s. */
 const STOP_MS = 25_000;
@@ -78,6 +79,7 @@ async function compose(config: RunnerConfig, signal: AbortSignal, onFatal: (erro
     openEngine: (joined: JoinAnswer) => openEngine(config, joined),
     openSession: async (socketDir: string) =>
       createAgentSession({ socketDir, log: (event, fields) => log.info(event, fields) }),
+    probeCheckpoint,
     warmSize: { ...WARM_SIZE, diskMiB: config.diskLimitMiB },
     onFatal,
     signal,

@@ -1,5 +1,6 @@
 import type { Container } from './engine/port.ts';
 import type { JournalRow } from './journal.ts';
+import { isAtRest } from './sandboxes/sandbox.ts';
 
 /** What a new life finds on the engine, set against what the last one wrote down. */
 export interface Reconciliation {
@@ -15,7 +16,7 @@ export interface Reconciliation {
   remove: Container[];
 }
 
-const isStopped = (row: JournalRow): boolean => row.state === 'paused' && row.rest === 'stopped';
+const rests = (row: JournalRow): boolean => row.state === 'paused' && isAtRest(row.rest);
 
 export function reconcile(rows: readonly JournalRow[], containers: readonly Container[]): Reconciliation {
   const byId = new Map(containers.map((container) => [container.id, container]));
@@ -24,7 +25,7 @@ export function reconcile(rows: readonly JournalRow[], containers: readonly Cont
     const container = row.containerId === null ? undefined : byId.get(row.containerId);
     if (row.state === 'ended') result.tombstones.push(row);
     else if (row.state === 'creating') result.unfinished.push(row);
-    else if (!container || (container.state === 'exited' && !isStopped(row))) result.ended.push(row);
+    else if (!container || (container.state === 'exited' && !rests(row))) result.ended.push(row);
     else result.adopt.push({ row, container });
   }
   const adopted = new Set(result.adopt.map(({ container }) => container.id));

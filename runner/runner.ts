@@ -15,7 +15,7 @@ import { Consumer } from './consumer.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { EngineWatch } from './engine-watch.ts';
 import { WarmPool } from './engine/pool.ts';
-import type { ContainerEngine } from './engine/port.ts';
+import type { ContainerEngine, EngineReport } from './engine/port.ts';
 import { Controls } from './handlers/control.ts';
 import { handleExec } from './handlers/exec.ts';
 import type { HandlerContext } from './handlers/handler.ts';
@@ -30,6 +30,8 @@ import { createPortSockets } from './ports/sockets.ts';
 import { inStreamName } from './protocol/ids.ts';
 import type { HeartbeatAnswer, JoinAnswer } from './protocol/node-report.ts';
 import { Capacity, memoryAvailableMiB } from './sandboxes/capacity.ts';
+import type { probeCheckpoint } from './sandboxes/checkpoint-probe.ts';
+import { Checkpointing } from './sandboxes/checkpointing.ts';
 import { Containers, socketDirOf } from './sandboxes/containers.ts';
 import { History } from './sandboxes/history.ts';
 import { Lanes } from './sandboxes/lanes.ts';
@@ -51,6 +53,7 @@ export interface RunnerParts {
   /** Made once the runner has joined: what sandboxes must not reach is known by then. */
   openEngine: (joined: JoinAnswer) => Promise<ContainerEngine>;
   openSession: (socketDir: string) => Promise<AgentSession>;
+  probeCheckpoint: typeof probeCheckpoint;
   /** Of what the pool holds. */
   warmSize: { cpus: number; memoryMiB: number; diskMiB: number };
   /** The runner can't go on; its sandboxes can. Whoever supervises the process starts it again. */
@@ -85,7 +88,8 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
   const reportSoon = () => heart?.beatSoon();
   const reportHistory = async (sandboxId: string) => heart?.reportHistory(sandboxId);
   const lanes = new Lanes();
-  const context = createContext(parts, { journal, engine, pool, joined, delivery, lanes, reportSoon, reportHistory });
+  const made = { journal, engine, report, pool, joined, delivery, lanes, reportSoon, reportHistory };
+  const context = createContext(parts, made);
   await context.snapshots.open();
   await adopt({
     ...context,
@@ -119,6 +123,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
     boot,
     node: { region: config.region, sandboxLimit: config.sandboxLimit, dataDir: config.dataDir, report },
     sandboxes: context.sandboxes,
+    checkpointing: context.checkpointing,
     history: context.history,
     warm: () => pool.stats().map(({ template, network, ready }) => ({ template, network, count: ready })),
     obey: (answer) => obey(context, lanes, pool, answer),
@@ -145,6 +150,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
       await patiently(consumer.stop(), LAST_JOBS_MS, 'lifecycle jobs', log);
       await patiently(lanes.idle(), LAST_JOBS_MS, 'lifecycle jobs', log);
       context.conversations.detachAll();
+      await patiently(context.checkpointing.settled(), LAST_JOBS_MS, 'checkpoint probe', log);
       if (remove) await removeAll(context, log);
       await watch.stop();
       await context.usage.stop();
@@ -212,14 +218,16 @@ function createContext(
     pool: WarmPool;
     joined: JoinAnswer;
     delivery: Delivery;
+    report: EngineReport;
     lanes: Lanes;
     reportSoon: () => void;
     reportHistory: HandlerContext['reportHistory'];
   },
 ): HandlerContext {
   const { config, log, openSession, warmSize } = parts;
-  const { journal, engine, pool, joined, delivery, lanes, reportSoon, reportHistory } = made;
+  const { journal, engine, report, pool, joined, delivery, lanes, reportSoon, reportHistory } = made;
   const { dataDir } = config;
+  const probe = (image: string) => parts.probeCheckpoint({ engine, openSession, dataDir, image });
   const containers = new Containers({ engine, pool, openSession, dataDir, warmSize, log });
   const sandboxes = new SandboxTable({
     journal,
@@ -236,6 +244,7 @@ function createContext(
     containers,
     sandboxes,
     capacity: new Capacity(config),
+    checkpointing: new Checkpointing(report.offersCheckpoints ? probe : undefined, log),
     conversations: new Conversations(delivery.publisher),
     history: new History(),
     usage: new UsageSampler({ sandboxes, engine }),
@@ -289,6 +298,8 @@ function obey(context: HandlerContext, lanes: Lanes, pool: WarmPool, answer: Hea
   for (const { sandboxId, epoch } of answer.recorded) context.sandboxes.acknowledge(sandboxId, epoch);
   for (const directive of answer.kill) void killByDirective(context, lanes, directive);
   pool.setTargets(answer.pool);
+  const [wanted] = answer.pool;
+  if (wanted) context.checkpointing.probeWith(wanted.image);
 }
 
 /** All sandboxes end, since the node leaves; then whatever else of ours is on the engine goes. */

@@ -22,7 +22,7 @@ import { securityHeaders } from './middleware/security-headers.ts';
 const jsonBodyMaxBytes = 2 * 1024 * 1024 + 64 * 1024;
 
 /** Where the admin key is asked for, and no tenant's. A test holds it to what the routes say. */
-const administered = /^\/v1\/((tenants|orphans)(\/|$)|templates\/.)/;
+const administered = /^\/v1\/((tenants|orphans|runners)(\/|$)|templates\/.)/;
 
 /** Where the path itself is the right to read: no key is asked for. */
 const signed = /^\/v1\/(material\/[^/]+$|previews\/.)/;

@@ -172,6 +172,13 @@ class HostSession implements AgentSession {
     return await forwardOver(this.#expected, ask, idleMs);
   }
 
+  async hangUp(): Promise<void> {
+    this.#connection?.close();
+    this.#drop();
+    this.#expected.failAll(unavailable());
+    await this.#listener.hangUp();
+  }
+
   async close(): Promise<void> {
     this.#end();
     await this.#listener.close();

@@ -63,7 +63,10 @@ export class AgentListener {
     this.#server.on('error', (error) => this.#log('agent listener error', { error: error.message }));
   }
 
+  /** For the first time, or again after hangUp(). */
   async listen(): Promise<void> {
+    if (this.#closed) throw new Error('the session has ended');
+    if (this.#server.listening) return;
     const path = join(this.#socketDir, SOCKET_NAME);
     if (Buffer.byteLength(path) > socketPathBytesMax) {
       throw new Error(`the socket path ${path} is longer than ${socketPathBytesMax} bytes`);
@@ -81,11 +84,17 @@ export class AgentListener {
     await chmod(path, 0o600);
   }
 
+  /** Whoever is connected is cut, and whoever dials finds nobody, until listen(). */
+  async hangUp(): Promise<void> {
+    for (const socket of this.#open) socket.destroy();
+    // It also removes the socket's file.
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const socket of this.#open) socket.destroy();
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    await this.hangUp();
   }
 
   /** Drops the connection for breaking the protocol. */

@@ -53,6 +53,13 @@ export interface AgentSession {
    */
   connect(port: number, idleMs: number | undefined): Promise<Duplex>;
 
+  /**
+   * Cuts all connections and takes none until listen(): a process that is written to disk must have none to the host. Readers and watches
+   * go on when the agent is back; transfers are cut.
+   */
+  hangUp(): Promise<void>;
+  listen(): Promise<void>;
+
   /** Ends the session: stops listening, removes the socket directory, fails all that is pending. */
   close(): Promise<void>;
 }

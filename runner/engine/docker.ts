@@ -3,6 +3,7 @@ import type { Logger } from '../log.ts';
 import type { EgressRules } from '../protocol/egress.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import type { SandboxMetrics } from '../protocol/jobs.ts';
+import { Checkpoints } from './checkpoints.ts';
 import { ContainerFactsCache, type ContainerFacts } from './container-facts.ts';
 import { captureContainer, fillContainer, type CapturedLayer } from './container-layer.ts';
 import { containerName, containerSpec, installationLabel, sizeLimits, slotLabel } from './container-spec.ts';
@@ -14,8 +15,8 @@ import { EventQueue, followEngine } from './engine-events.ts';
 import { diagnoseExit } from './exit-diagnosis.ts';
 import { readImageFacts } from './image-facts.ts';
 import { raiseKernelCounters } from './kernel-counters.ts';
-import { MetricsReader, readOomKills } from './metrics.ts';
 import { readUsage } from './usage.ts';
+import { MetricsReader, readMemory, readOomKills } from './metrics.ts';
 import { OomWatcher } from './oom-watcher.ts';
 import { nodeResolver, removeNetwork, SandboxNetwork } from './network.ts';
 import { readNodeFacts, type EngineInfo, type NodeFacts } from './node-facts.ts';
@@ -59,6 +60,8 @@ interface EngineState {
   watcher: DiskWatcher;
   /** Why this node can't take or boot snapshots. */
   snapshotObstacle: string | undefined;
+  /** Of the engine's own files. */
+  dataRoot: string;
 }
 
 class DockerEngine implements ContainerEngine {
@@ -72,6 +75,7 @@ class DockerEngine implements ContainerEngine {
   readonly #containers: ContainerFactsCache;
   readonly #oomWatcher: OomWatcher;
   readonly #metrics = new MetricsReader();
+  readonly #checkpoints: Checkpoints;
   #state: EngineState | undefined;
 
   constructor(options: DockerEngineOptions) {
@@ -79,6 +83,7 @@ class DockerEngine implements ContainerEngine {
     this.#docker = connectDocker(options.socketPath);
     this.#eventSource = connectDockerForEvents(options.socketPath);
     this.#containers = new ContainerFactsCache(this.#docker);
+    this.#checkpoints = new Checkpoints(this.#docker);
     this.#oomWatcher = new OomWatcher(
       () => this.#containers.known(),
       (containerId) => this.#publish({ kind: 'oom', containerId }),
@@ -100,8 +105,8 @@ class DockerEngine implements ContainerEngine {
     watcher.start();
     this.#oomWatcher.start();
     const { networks } = this;
-    const { engine, cgroupVersion, userNamespaces, diskLimit } = facts;
-    return { engine, runtime: 'runc', cgroupVersion, networks, userNamespaces, diskLimit, notes };
+    const { engine, cgroupVersion, userNamespaces, diskLimit, offersCheckpoints } = facts;
+    return { engine, runtime: 'runc', cgroupVersion, networks, userNamespaces, diskLimit, offersCheckpoints, notes };
   }
 
   get networks(): EngineReport['networks'] {
@@ -112,6 +117,7 @@ class DockerEngine implements ContainerEngine {
     const { installationId, agent, denyAddresses, log } = this.#options;
     const resolver = this.#options.resolver ?? (await nodeResolver());
     return {
+      dataRoot: facts.dataRoot,
       spec: {
         installationId,
         agent,
@@ -231,17 +237,37 @@ class DockerEngine implements ContainerEngine {
 
   async stop(containerId: string): Promise<void> {
     await this.#act('stop', () => this.#docker.getContainer(containerId).stop({ t: 0 }), alreadyStopped);
+    await this.#rest(containerId);
+  }
+
+  async #rest(containerId: string): Promise<void> {
     // Its address is anybody's now; its rules wait for the next that it gets.
     await this.#prepared().network.leave(containerId);
     this.#containers.forget(containerId);
     this.#metrics.forget(containerId);
   }
 
+  async checkpoint(containerId: string): Promise<void> {
+    const { usedBytes } = await readMemory((await this.#containers.get(containerId)).cgroup);
+    await this.#checkpoints.checkRoom(usedBytes, this.#prepared().dataRoot);
+    await this.#act('checkpoint', () => this.#checkpoints.write(containerId));
+    await this.#rest(containerId);
+  }
+
+  async restore(containerId: string): Promise<void> {
+    await this.#startAgain(containerId, () => this.#act('restore', () => this.#checkpoints.restore(containerId)));
+    await this.#checkpoints.discard(containerId);
+  }
+
   async restart(containerId: string): Promise<void> {
     const container = this.#docker.getContainer(containerId);
+    await this.#startAgain(containerId, () => this.#act('start', () => container.start()));
+  }
+
+  async #startAgain(containerId: string, start: () => Promise<void>): Promise<void> {
     try {
-      await this.#act('start', () => container.start());
-      const { HostConfig } = await container.inspect();
+      await start();
+      const { HostConfig } = await this.#docker.getContainer(containerId).inspect();
       await this.#confine(containerId, HostConfig.NetworkMode === 'none' ? 'off' : 'on');
     } catch (cause) {
       await this.stop(containerId);

@@ -89,7 +89,7 @@ export async function readCpu(paths: CgroupPaths): Promise<CpuUsage> {
   return parseCpuV1(usage, quota, period);
 }
 
-async function readMemory({ version, memory }: CgroupPaths): Promise<MemoryUsage> {
+export async function readMemory({ version, memory }: CgroupPaths): Promise<MemoryUsage> {
   const text = (name: string): Promise<string> => readFile(`${memory}/${name}`, 'utf8');
   if (version === 2) {
     const peak = text('memory.peak').catch(() => undefined);

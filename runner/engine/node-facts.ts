@@ -12,6 +12,7 @@ export interface EngineInfo {
   SecurityOptions?: string[];
   DefaultRuntime?: string;
   Runtimes?: Record<string, unknown>;
+  ExperimentalBuild?: boolean;
 }
 
 export interface NodeFacts {
@@ -20,6 +21,7 @@ export interface NodeFacts {
   userNamespaces: boolean;
   diskLimit: 'quota' | 'watcher';
   dataRoot: string;
+  offersCheckpoints: boolean;
   hardLimits: HardLimits;
   /** Why sandboxes' files can't be taken and brought back here, in one sentence. */
   snapshotObstacle: string | undefined;
@@ -65,12 +67,20 @@ export async function readNodeFacts(info: EngineInfo): Promise<NodeFacts> {
   }
   const snapshotObstacle = findSnapshotObstacle(info, userNamespaces);
   if (snapshotObstacle !== undefined) notes.push(snapshotObstacle);
+  const offersCheckpoints = info.ExperimentalBuild === true && !userNamespaces;
+  if (!offersCheckpoints) {
+    notes.push(
+      'A pause that keeps processes keeps their memory in use: checkpoints need the engine’s experimental mode and CRIU' +
+        (userNamespaces ? ', and CRIU can’t restore under user-namespace remapping.' : '.'),
+    );
+  }
   return {
     engine: `Docker ${info.ServerVersion ?? 'unknown'}`,
     cgroupVersion: info.CgroupVersion === '2' ? 2 : 1,
     userNamespaces,
     diskLimit,
     dataRoot,
+    offersCheckpoints,
     hardLimits: readHardLimits(await readFile('/proc/self/limits', 'utf8')),
     snapshotObstacle,
     notes,

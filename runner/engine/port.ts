@@ -23,6 +23,13 @@ export interface ContainerEngine {
   stop(containerId: string): Promise<void>;
   /** Starts one that was stopped: its files as they were, its agent anew. On failure it is stopped again. */
   restart(containerId: string): Promise<void>;
+  /**
+   * Writes all that runs in it to disk and ends it, so that its memory is free. Nothing in it may have a connection to the host. Where it
+   * rejects, it runs on.
+   */
+  checkpoint(containerId: string): Promise<void>;
+  /** Goes on where checkpoint() has left off, and forgets what was written. Where it rejects, it is stopped, and nothing is forgotten. */
+  restore(containerId: string): Promise<void>;
   /** Kills and removes it with its writable layer. Missing is fine. Resolves once it is gone. */
   remove(containerId: string): Promise<void>;
   /** How a container ended; undefined while it runs or when it is gone. For a create whose agent never dialled in. */
@@ -103,6 +110,8 @@ export interface EngineReport {
   networks: ('on' | 'off')[];
   userNamespaces: boolean;
   diskLimit: 'quota' | 'watcher';
+  /** Whether the engine offers checkpoints; whether they work is found out by making one. */
+  offersCheckpoints: boolean;
   /** One sentence each: open risks, degraded features. */
   notes: string[];
 }

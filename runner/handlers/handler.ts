@@ -7,6 +7,7 @@ import type { ExecJobName, JobData, LifecycleJobName, NodeJobName, SandboxOutcom
 import type { PortConnections } from '../ports/connections.ts';
 import type { PortSockets } from '../ports/sockets.ts';
 import type { Capacity } from '../sandboxes/capacity.ts';
+import type { Checkpointing } from '../sandboxes/checkpointing.ts';
 import type { Containers } from '../sandboxes/containers.ts';
 import type { History } from '../sandboxes/history.ts';
 import type { LiveSandbox, Sandbox } from '../sandboxes/sandbox.ts';
@@ -20,6 +21,7 @@ export interface HandlerContext {
   sandboxes: SandboxTable;
   containers: Containers;
   capacity: Capacity;
+  checkpointing: Checkpointing;
   engine: ContainerEngine;
   journal: Journal;
   conversations: Conversations;

@@ -23,13 +23,13 @@ export const resumeSandbox: LifecycleHandler<'sandbox.resume'> = async (context,
     sandboxes.setDeadline(sandbox, changeDeadline(sandbox.deadline, change, monotonicMs()));
     return { state: 'running', expiresAtMs: expiresAtMs(sandbox) };
   }
-  await wake(context, sandbox, home, signal);
+  const memoryKept = await wake(context, sandbox, home, signal);
   if (sandbox.state !== 'paused') throw endedMeanwhile();
   sandbox.state = 'running';
   sandbox.rest = undefined;
   sandbox.silentSinceMs = undefined;
   sandboxes.setDeadline(sandbox, resumeDeadline(sandbox.deadline, job.ttlMs, monotonicMs()));
-  return { state: 'running', expiresAtMs: expiresAtMs(sandbox) };
+  return { state: 'running', expiresAtMs: expiresAtMs(sandbox), memoryKept };
 };
 
 /** Running or paused. Its state may change during any await: by its deadline, its death, a kill. */

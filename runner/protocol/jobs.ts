@@ -67,7 +67,7 @@ export const sandboxOutcome = z.object({
   state: z.enum(['running', 'paused', 'ended']),
   /** The runner's wall clock; null where none runs (ended). */
   expiresAtMs: z.number().nullable(),
-  /** Create: whether a warm container was claimed. While paused: what became of the memory. */
+  /** Create: whether a warm container was claimed. While paused: what became of the memory. Resume: whether processes go on. */
   warm: z.boolean().optional(),
   memoryKept: z.boolean().optional(),
   memoryFreed: z.boolean().optional(),

@@ -63,7 +63,8 @@ export const heartbeat = z.object({
   draining: z.boolean(),
   region: z.string().max(64),
   runtime: z.enum(['runc']),
-  checkpoint: z.enum(['none', 'freeze']),
+  /** What a pause that keeps processes does with their memory: it stays in use, or goes to disk. */
+  checkpoint: z.enum(['freeze', 'criu']),
   cpus: z.number(),
   memoryMiB: z.int(),
   memoryAvailableMiB: z.int(),

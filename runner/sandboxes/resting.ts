@@ -1,8 +1,11 @@
 import { monotonicMs } from '../clock.ts';
 import type { ContainerEngine } from '../engine/port.ts';
+import { whenAgentReady } from '../engine/ready.ts';
 import { variablesOf, type Journal } from '../journal.ts';
+import type { Logger } from '../log.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import type { Capacity } from './capacity.ts';
+import type { Checkpointing } from './checkpointing.ts';
 import { DEFAULT_CWD, type Containers } from './containers.ts';
 import { pauseDeadline } from './deadline.ts';
 import type { Home, Sandbox } from './sandbox.ts';
@@ -17,6 +20,8 @@ export interface RestParts {
   containers: Containers;
   capacity: Capacity;
   journal: Journal;
+  checkpointing: Checkpointing;
+  log: Logger;
 }
 
 /**
@@ -24,8 +29,14 @@ export interface RestParts {
  * kill. Rejects with engine_failed, and then it runs on; with sandbox_not_running where it has begun to end.
  */
 export async function rest(parts: RestParts, sandbox: Sandbox, home: Home, memory: boolean): Promise<void> {
-  await (memory ? freeze(parts, sandbox, home) : stop(parts, sandbox, home));
+  if (!memory) return await stop(parts, sandbox, home);
+  if (mayCheckpoint(parts, sandbox) && (await checkpoint(parts, sandbox, home))) return;
+  await freeze(parts, sandbox, home);
 }
+
+/** Rules of its own are put in place by the address that it gets when it is restored, and for a moment what runs in it would be ahead of them. */
+const mayCheckpoint = ({ checkpointing }: RestParts, { egress }: Sandbox): boolean =>
+  checkpointing.capability === 'criu' && egress.deny.length === 0;
 
 async function freeze({ sandboxes, engine }: RestParts, sandbox: Sandbox, home: Home): Promise<void> {
   await engine.pause(home.containerId).catch(engineFailed);
@@ -35,34 +46,111 @@ async function freeze({ sandboxes, engine }: RestParts, sandbox: Sandbox, home: 
   sandboxes.setDeadline(sandbox, pauseDeadline(sandbox.deadline, monotonicMs()));
 }
 
-async function stop({ sandboxes, engine }: RestParts, sandbox: Sandbox, home: Home): Promise<void> {
+/** False where that can't be done now, and it runs as before. */
+async function checkpoint(parts: RestParts, sandbox: Sandbox, home: Home): Promise<boolean> {
+  const { session, containerId } = home;
+  const cause = await leave(parts, sandbox, home, 'checkpointed', async () => {
+    // A connection to the host can't be written down. The agent dials until it is listened to again.
+    await session.hangUp();
+    await parts.engine.checkpoint(containerId);
+  });
+  if (cause === undefined) return true;
+  parts.log.warn('checkpoint_failed', { sandboxId: sandbox.id, epoch: sandbox.epoch, error: asError(cause) });
+  await session.listen();
+  return false;
+}
+
+async function stop(parts: RestParts, sandbox: Sandbox, home: Home): Promise<void> {
+  const cause = await leave(parts, sandbox, home, 'stopped', async () => {
+    await home.session.terminateAll(STOP_GRACE_MS).catch(() => undefined); // what is left is ended with the container
+    await parts.engine.stop(home.containerId);
+  });
+  if (cause !== undefined) engineFailed(cause);
+  for (const running of sandbox.processes.values()) running.stopped();
+}
+
+/**
+ * Into a container at rest. On record before the first process ends, so that a next life knows what it finds. Answers why it was not done:
+ * then it runs as before.
+ */
+async function leave(
+  { sandboxes, engine }: RestParts,
+  sandbox: Sandbox,
+  home: Home,
+  how: 'checkpointed' | 'stopped',
+  work: () => Promise<void>,
+): Promise<unknown> {
   const { deadline } = sandbox;
-  // On record before the first process ends: after a crash there is no way back to what ran.
   sandbox.state = 'pausing';
-  sandbox.rest = 'stopped';
+  sandbox.rest = how;
   sandboxes.setDeadline(sandbox, pauseDeadline(deadline, monotonicMs()));
-  await home.session.terminateAll(STOP_GRACE_MS).catch(() => undefined); // what is left is ended with the container
-  const failure: unknown = await engine.stop(home.containerId).then(
+  const failure: unknown = await work().then(
     () => undefined,
-    (error: unknown) => error,
+    (error: unknown) => error ?? new Error('it failed'),
   );
   if (sandbox.state !== 'pausing') throw endedMeanwhile();
   if (failure !== undefined && (await engine.findExit(home.containerId).catch(() => undefined)) === undefined) {
     sandbox.state = 'running';
     sandbox.rest = undefined;
     sandboxes.setDeadline(sandbox, deadline);
-    engineFailed(failure);
+    return failure;
   }
-  for (const running of sandbox.processes.values()) running.stopped();
   sandbox.state = 'paused';
   sandboxes.save(sandbox);
+  return undefined;
 }
 
-/** From paused to a container that runs, with its agent there; its state is the caller's to set. On failure it rests as before. */
-export async function wake(parts: RestParts, sandbox: Sandbox, home: Home, signal: AbortSignal): Promise<void> {
-  const { engine, containers, capacity, journal } = parts;
-  if (sandbox.rest !== 'stopped') return await engine.unpause(home.containerId).catch(engineFailed);
-  capacity.checkMemory();
+/**
+ * From paused to a container that runs, with its agent there; its state is the caller's to set. Answers whether processes go on where they
+ * were: what can't be restored begins anew with its files. Where it rejects, it rests as before.
+ */
+export async function wake(parts: RestParts, sandbox: Sandbox, home: Home, signal: AbortSignal): Promise<boolean> {
+  switch (sandbox.rest) {
+    case 'checkpointed':
+      parts.capacity.checkMemory();
+      if (await restore(parts, sandbox, home, signal)) return true;
+      await restart(parts, sandbox, home, signal);
+      for (const running of sandbox.processes.values()) running.stopped();
+      return false;
+    case 'stopped':
+      parts.capacity.checkMemory();
+      await restart(parts, sandbox, home, signal);
+      return false;
+    case 'frozen':
+    case undefined:
+      await parts.engine.unpause(home.containerId).catch(engineFailed);
+      return true;
+    default:
+      return sandbox.rest satisfies never;
+  }
+}
+
+async function restore(
+  { engine, log }: RestParts,
+  sandbox: Sandbox,
+  { session, containerId }: Home,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    await session.listen();
+    await engine.restore(containerId);
+    await whenAgentReady(session, { engine, id: containerId }, signal);
+    sandbox.oomKills = 0;
+    return true;
+  } catch (error) {
+    signal.throwIfAborted();
+    log.warn('restore_failed', { sandboxId: sandbox.id, epoch: sandbox.epoch, error: asError(error) });
+    await engine.stop(containerId).catch(engineFailed);
+    return false;
+  }
+}
+
+async function restart(
+  { engine, containers, journal }: RestParts,
+  sandbox: Sandbox,
+  home: Home,
+  signal: AbortSignal,
+): Promise<void> {
   await containers.restart(home, signal);
   try {
     await home.session.configure({ env: variablesOf(journal.environment(sandbox.id)), cwd: DEFAULT_CWD });
@@ -76,5 +164,7 @@ export async function wake(parts: RestParts, sandbox: Sandbox, home: Home, signa
 function engineFailed(cause: unknown): never {
   throw new RunnerError('engine_failed', 'The container engine refused.', { cause });
 }
+
+const asError = (cause: unknown): Error => (cause instanceof Error ? cause : new Error(String(cause)));
 
 export const endedMeanwhile = () => new RunnerError('sandbox_not_running', 'The sandbox is ending.');

@@ -8,9 +8,15 @@ import type { RunningProcess } from './running-process.ts';
 /** An oom kill explains a SIGKILL within this. */
 const OOM_WINDOW_MS = 2_000;
 
-/** How a paused sandbox rests: its processes frozen where they were, or ended, its files kept in a stopped container. */
-export const rests = ['frozen', 'stopped'] as const;
+/**
+ * How a paused sandbox rests: its processes frozen where they were; or written to disk beside its files, in a stopped container; or ended,
+ * only its files kept there.
+ */
+export const rests = ['frozen', 'checkpointed', 'stopped'] as const;
 export type Rest = (typeof rests)[number];
+
+/** Its container does not run, as it should be. */
+export const isAtRest = (rest: Rest | null | undefined): boolean => rest === 'stopped' || rest === 'checkpointed';
 
 /** Where a sandbox lives. */
 export interface Home {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { sandboxEvents } from '../../db/cell.ts';
 import { ServiceError, type ErrorCode } from '../../worker/core/errors.ts';
 import { publicStateOf } from '../../worker/core/sandbox-state.ts';
 import { changeMetadata } from '../../worker/core/sandboxes/change-metadata.ts';
@@ -101,4 +102,15 @@ test('a kill in the middle of a pause wins, and the pause is told', async () => 
   const { sandbox } = await createSandbox(cell.context, createInput);
   await expect(pauseSandbox(cell.context, sandbox.id, true)).rejects.toMatchObject({ code: 'conflict' });
   expect(await getSandbox(cell.context, sandbox.id)).toMatchObject({ state: 'ended', endReason: 'killed' });
+});
+
+test('processes that could not be brought back are told of in the log of the sandbox that runs on without them', async () => {
+  const cell = scriptedCell({
+    outcome: ({ name }) => (name === 'sandbox.pause' ? { memoryKept: true, memoryFreed: true } : { memoryKept: false }),
+  });
+  const { sandbox } = await createSandbox(cell.context, createInput);
+  await pauseSandbox(cell.context, sandbox.id, true);
+  expect(await resumeSandbox(cell.context, sandbox.id, undefined)).toMatchObject({ state: 'running' });
+  const events = await cell.context.cell.select().from(sandboxEvents);
+  expect(events.at(-1)?.message).toMatch(/files only/);
 });

@@ -60,3 +60,33 @@ test('a runner that drains is not online: nothing says that a sandbox could be m
   roster.hear(runner, beat(0, [], { boot: 'b'.repeat(32) }), 3_000);
   expect(roster.place('first', request, 3_100)).toBe(runnerId);
 });
+
+test('memory that a paused sandbox gave back is nobody’s: what is placed counts with the rest', () => {
+  const { roster, runner } = listening();
+  const node = { memoryMiB: 600, sandboxLimit: 9 };
+  const large = { ...request, memoryMiB: 600 };
+  const paused = (memoryFreed: boolean) => ({
+    sandboxes: Array.from({ length: 5 }, (_, index) => ({
+      sandboxId: `paused-${index}`,
+      epoch: 1,
+      revision: 1,
+      state: 'paused' as const,
+      expiresAtMs: 1,
+      memoryFreed,
+    })),
+  });
+  roster.hear(runner, beat(1, [], { ...node, ...paused(false) }), 1_000);
+  expect(roster.place('next', large, 1_100)).toBeNull();
+  roster.hear(runner, beat(2, [], { ...node, ...paused(true) }), 2_000);
+  expect(roster.place('next', large, 2_100)).toBe(runnerId);
+});
+
+test('runners are listed as they last told of themselves, with what a pause does there', () => {
+  const { roster, runner } = listening();
+  expect(roster.list(0)).toEqual([]);
+  roster.hear(runner, beat(1, ['one'], { checkpoint: 'criu' }), 1_000);
+  expect(roster.list(1_100)).toMatchObject([{ runnerId, status: 'online', sandboxes: 1, checkpoint: 'criu' }]);
+  roster.hear(runner, beat(2, [], { draining: true }), 2_000);
+  expect(roster.list(2_100)).toMatchObject([{ status: 'draining' }]);
+  expect(roster.list(2_000 + UNREACHABLE_MS)).toMatchObject([{ status: 'unreachable' }]);
+});

@@ -41,7 +41,7 @@ const reported = (sandboxId: string, state: string, revision: number, timeoutMs 
     5,
   );
 const runs = async (sandboxId: string) =>
-  (await harness.edge.call('process.list', { sandboxId }, {})).at(-1)?.t === 'result';
+  (await harness.edge.call('process.list', { sandboxId }, { details: false })).at(-1)?.t === 'result';
 const deadlinePassed = (sandboxId: string) =>
   waitFor(
     'the deadline to pass',

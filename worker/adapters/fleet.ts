@@ -30,6 +30,7 @@ export const createFleet = (env: Env, _settings: Settings): Fleet => ({
   release: (sandboxId) => askFleet(env, (fleet) => fleet.release(sandboxId)),
   forgetTemplates: () => askFleet(env, (fleet) => fleet.forgetTemplates()),
   summary: () => askFleet(env, (fleet) => fleet.summary()),
+  runners: () => askFleet(env, (fleet) => fleet.runners()),
 });
 
 /** Cron's part: a Fleet that lost its alarm sets it again. */

@@ -18,6 +18,7 @@ import { registerMaterial } from './material.ts';
 import { registerObservation } from './observation.ts';
 import { registerOrphans } from './orphans.ts';
 import { registerPreviews } from './previews.ts';
+import { registerRunners } from './runners.ts';
 import { registerProcesses } from './processes.ts';
 import { registerSandboxes } from './sandboxes.ts';
 import { registerSkills } from './skills.ts';
@@ -56,6 +57,7 @@ export const registerRoutes = (app: App): void => {
   registerActivity(app);
   registerTenants(app);
   registerOrphans(app);
+  registerRunners(app);
   registerHealth(app);
   registerDocumentation(app);
 };

@@ -17,6 +17,7 @@ import { keyRoutes } from './keys.ts';
 import { observationRoutes } from './observation.ts';
 import { orphanRoutes } from './orphans.ts';
 import { previewRoutes } from './previews.ts';
+import { runnerRoutes } from './runners.ts';
 import { processRoutes } from './processes.ts';
 import { sandboxRoutes } from './sandboxes.ts';
 import { skillRoutes } from './skills.ts';
@@ -51,6 +52,7 @@ export const routeTable: readonly RouteConfig[] = [
   ...Object.values(activityRoutes),
   ...tenantRoutes,
   ...orphanRoutes,
+  ...runnerRoutes,
   ...Object.values(healthRoutes),
   ...Object.values(documentationRoutes),
 ];

@@ -232,6 +232,23 @@ export interface Fleet {
   forgetTemplates(): Promise<void>;
   /** `online`: runners that take sandboxes now. */
   summary(): Promise<{ online: number; unreachable: number; networks: ('on' | 'off')[]; warm: number }>;
+  /** Those that were heard of and have not left, as of their last heartbeats. */
+  runners(): Promise<RunnerSummary[]>;
+}
+
+export interface RunnerSummary {
+  runnerId: string;
+  status: 'online' | 'unreachable' | 'draining';
+  heardAtMs: number;
+  region: string;
+  cpus: number;
+  memoryMiB: number;
+  memoryAvailableMiB: number;
+  sandboxes: number;
+  sandboxLimit: number;
+  networks: readonly ('on' | 'off')[];
+  /** What a pause that keeps processes does with their memory: it stays in use, or goes to disk. */
+  checkpoint: 'freeze' | 'criu';
 }
 
 export interface Stored {

@@ -3,7 +3,7 @@ import { openCell, openDirectory } from '../../db/client.ts';
 import type { Heartbeat, HeartbeatAnswer } from '../../runner/protocol/node-report.ts';
 import { createBroker } from '../adapters/broker.ts';
 import { createObjectStore, createSnapshotStore } from '../adapters/object-store.ts';
-import type { PlacementRequest } from '../core/ports.ts';
+import type { PlacementRequest, RunnerSummary } from '../core/ports.ts';
 import { DEADLINE_CHANGE_MS, judgeMissing, judgeReports, type RecordedSandbox } from '../core/reconcile.ts';
 import { TemplateCatalog } from '../core/templates/template-catalog.ts';
 import { settingsOf, type Env } from '../env.ts';
@@ -74,6 +74,10 @@ export class Fleet extends DurableObject<Env> {
 
   async summary(): Promise<ReturnType<Roster['summary']>> {
     return this.#roster.summary(Date.now());
+  }
+
+  async runners(): Promise<RunnerSummary[]> {
+    return this.#roster.list(Date.now());
   }
 
   /** The caller has authenticated the runner. Beats of one runner are taken one after the other. */

@@ -84,6 +84,7 @@ export const scriptedCell = (script: Script = {}) => {
     settled: async () => undefined,
     forgetTemplates: async () => undefined,
     summary: async () => ({ online: runners.length, unreachable: 0, networks, warm: 0 }),
+    runners: async () => [],
   };
   const tenant: Tenant = {
     id: 'ten_test',

@@ -18,12 +18,23 @@ export class EngineDouble implements ContainerEngine {
   failPauses = 0;
   failStops = 0;
   failRestarts = 0;
+  failCheckpoints = 0;
+  failRestores = 0;
+  offersCheckpoints = false;
+  /** Of containers that were written to disk. */
+  readonly checkpoints = new Set<string>();
   readonly #events: ContainerEvent[] = [];
   #wake: () => void = () => undefined;
 
   async prepare() {
     const report = { engine: 'double', runtime: 'runc', cgroupVersion: 1, userNamespaces: false } as const;
-    return { ...report, networks: this.networks, diskLimit: 'watcher' as const, notes: [] };
+    return {
+      ...report,
+      networks: this.networks,
+      diskLimit: 'watcher' as const,
+      offersCheckpoints: this.offersCheckpoints,
+      notes: [],
+    };
   }
 
   async start(request: { slot: string }, signal: AbortSignal): Promise<StartedContainer> {
@@ -57,6 +68,16 @@ export class EngineDouble implements ContainerEngine {
   }
   async restart(id: string) {
     if (this.failRestarts-- > 0) throw new Error('the engine is away');
+    this.#get(id).state = 'running';
+  }
+  async checkpoint(id: string) {
+    await this.stopGate;
+    if (this.failCheckpoints-- > 0) throw new Error('an open TCP connection');
+    await this.stop(id);
+    this.checkpoints.add(id);
+  }
+  async restore(id: string) {
+    if (this.failRestores-- > 0 || !this.checkpoints.delete(id)) throw new Error('unreadable images');
     this.#get(id).state = 'running';
   }
   async remove(id: string) {
@@ -117,6 +138,7 @@ export class SessionDouble implements AgentSession {
   configured: { env: Record<string, string>; cwd: string } | undefined;
   granted = 0;
   closed = false;
+  hungUp = false;
 
   /** `before`: the same agent, as the runner's last life knew it. */
   constructor(before?: SessionDouble) {
@@ -164,6 +186,12 @@ export class SessionDouble implements AgentSession {
   }
   async connect(): Promise<never> {
     throw new RunnerError('port_not_open', 'Nothing listens there.');
+  }
+  async hangUp() {
+    this.hungUp = true;
+  }
+  async listen() {
+    this.hungUp = false;
   }
   async close() {
     this.closed = true;

@@ -59,11 +59,10 @@ export const processSpec = (rest: Partial<ProcessSpec> = {}): ProcessSpec => ({
 
 export const attachment = { fromOffset: 0, creditBytes: 262_144, foreground: true, output: true };
 
-export async function startHarness(env: Record<string, string> = {}): Promise<Harness> {
+export async function startHarness(env: Record<string, string> = {}, engine = new EngineDouble()): Promise<Harness> {
   const redis = await startTestRedis();
   const plane = await startTestControlPlane(redis);
   const dataDir = await mkdtemp(join(tmpdir(), 'gbx-r-'));
-  const engine = new EngineDouble();
   const sessions: SessionDouble[] = [];
   const agents = new Map<string, SessionDouble>();
   const logs: string[] = [];
@@ -88,6 +87,7 @@ export async function startHarness(env: Record<string, string> = {}): Promise<Ha
         sessions.push(session);
         return session;
       },
+      probeCheckpoint: async () => undefined,
       warmSize: { cpus: 2, memoryMiB: 512, diskMiB: 1024 },
       onFatal: (error) => fatal.push(error),
       signal: new AbortController().signal,

@@ -22,5 +22,7 @@ export const resumeSandbox = async (
   const outcome = await ctx.broker
     .lifecycle('sandbox.resume', runnerOf(row), job, limits.lifecycleJobMs)
     .catch((error: unknown) => abandonJob(ctx, row, 'resume', error));
-  return closeJob(ctx, row, 'resume', resumedBy(outcome), { kind: 'resumed', message: 'Resumed.' });
+  const lost = row.memoryKept === true && outcome.memoryKept === false;
+  const message = lost ? 'Resumed with its files only: its processes could not be brought back.' : 'Resumed.';
+  return closeJob(ctx, row, 'resume', resumedBy(outcome), { kind: 'resumed', message });
 };

@@ -1,5 +1,5 @@
 import type { Heartbeat, ObservedSandbox } from '../../../runner/protocol/node-report.ts';
-import type { PlacementRequest } from '../../core/ports.ts';
+import type { PlacementRequest, RunnerSummary } from '../../core/ports.ts';
 import { choosePlace, reservationMiB, type PlacementNode } from '../../core/placement.ts';
 import type { RecordedSandbox } from '../../core/reconcile.ts';
 
@@ -137,6 +137,28 @@ export class Roster {
         0,
       ),
     };
+  }
+
+  list(nowMs: number): RunnerSummary[] {
+    return [...this.#runners.values()].flatMap((runner) => {
+      const { beat } = runner;
+      if (!beat) return [];
+      const { region, cpus, memoryMiB, memoryAvailableMiB, sandboxLimit, networks, checkpoint } = beat;
+      const heard = isOnline(runner, nowMs);
+      return {
+        runnerId: runner.id,
+        status: heard ? (beat.draining ? 'draining' : 'online') : 'unreachable',
+        heardAtMs: runner.heardAtMs,
+        sandboxes: beat.sandboxes.filter(({ state }) => state !== 'ended').length,
+        region,
+        cpus,
+        memoryMiB,
+        memoryAvailableMiB,
+        sandboxLimit,
+        networks,
+        checkpoint,
+      };
+    });
   }
 
   #nodes(nowMs: number): PlacementNode[] {

@@ -1,0 +1,75 @@
+import { statfs } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Container } from 'dockerode';
+import { RunnerError } from '../protocol/errors.ts';
+import { engineMessage, engineStatus, type DockerClient } from './docker-client.ts';
+
+/** One at a time of each container; the engine keeps it in the container's own folder (0700) and removes it with the container. */
+const name = 'glovebox';
+/** More than this takes too long to write while somebody waits; it is frozen instead. */
+const memoryBytesMax = 2 * 1024 ** 3;
+/** Beside the images: the engine has them twice for a moment. */
+const diskMarginBytes = 1024 ** 3;
+/**
+ * The engine hands the images over to containerd by their digest, and refuses the digest of those that it has only just handed over when
+ * it wrote them, until containerd has collected them.
+ */
+const collectedWithinMs = 15_000;
+const retryMs = 100;
+
+/** What the published types lack. */
+interface WithCheckpoints {
+  createCheckpoint(options: { CheckpointID: string; Exit: boolean }): Promise<unknown>;
+  deleteCheckpoint(checkpoint: string): Promise<unknown>;
+  /** Apart, since the engine refuses a start with a body that says something. */
+  start(options: { _query: { checkpoint: string }; _body: Record<string, never> }): Promise<unknown>;
+}
+const withCheckpoints = (container: Container): WithCheckpoints => container as unknown as WithCheckpoints;
+
+/** Containers' processes on disk, by the engine's own means (CRIU, in its experimental mode). */
+export class Checkpoints {
+  readonly #docker: DockerClient;
+
+  constructor(docker: DockerClient) {
+    this.#docker = docker;
+  }
+
+  /** Refuses what would take too long or too much of the disk. */
+  async checkRoom(memoryUsedBytes: number, dataRoot: string): Promise<void> {
+    if (memoryUsedBytes > memoryBytesMax) throw new RunnerError('engine_failed', 'It uses too much memory to write.');
+    const disk = await statfs(dataRoot);
+    if (disk.bavail * disk.bsize >= 2 * memoryUsedBytes + diskMarginBytes) return;
+    throw new RunnerError('engine_failed', 'The node’s disk has no room for its memory.');
+  }
+
+  /** Its processes have ended when this resolves; they run on where it rejects. */
+  async write(containerId: string): Promise<void> {
+    const container = withCheckpoints(this.#docker.getContainer(containerId));
+    await this.discard(containerId);
+    await container.createCheckpoint({ CheckpointID: name, Exit: true });
+  }
+
+  async restore(containerId: string): Promise<void> {
+    const container = withCheckpoints(this.#docker.getContainer(containerId));
+    const giveUpAtMs = performance.now() + collectedWithinMs;
+    for (;;) {
+      try {
+        await container.start({ _query: { checkpoint: name }, _body: {} });
+        return;
+      } catch (error) {
+        if (!/already exists/.test(engineMessage(error)) || performance.now() > giveUpAtMs) throw error;
+      }
+      await delay(retryMs);
+    }
+  }
+
+  /** It holds all that was in memory, secrets too. None is fine. */
+  async discard(containerId: string): Promise<void> {
+    try {
+      await withCheckpoints(this.#docker.getContainer(containerId)).deleteCheckpoint(name);
+    } catch (error) {
+      const none = engineStatus(error) === 404 || /does not exist|no such/i.test(engineMessage(error));
+      if (!none) throw error;
+    }
+  }
+}
