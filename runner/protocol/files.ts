@@ -214,7 +214,7 @@ export type FileWrite = z.infer<typeof fileWrite>;
 export const writeResult = z.object({
   entry: fileInfo.optional(),
   /** Of a file: its path as it was asked for, absolute. The entry's is where symlinks have led. */
-  path: z.string().optional(),
+  path: z.string().max(limits.pathBytes).optional(),
   writtenBytes: z.int().min(0),
 });
 export type WriteResult = z.infer<typeof writeResult>;

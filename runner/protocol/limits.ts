@@ -48,8 +48,8 @@ export const limits = {
   composeSources: 1000,
   watchesPerSandbox: 64,
   /** Of one watcher, until they are fetched. */
-  watcherEvents: 4096,
-  watcherEventBytes: 1024 * 1024,
+  watcherEvents: 16_384,
+  watcherEventBytes: 2 * 1024 * 1024,
   watcherIdleMinutes: 60,
   /** An extended attribute's name has 255 bytes at most, `user.e2b.` among them. */
   metadataKeyBytes: 246,

@@ -38,7 +38,7 @@ const createWatcherRoute = createRoute({
   operationId: 'createFileWatcher',
   tags,
   summary: 'Gather a directory’s changes',
-  description: `The sandbox gathers them until they are fetched, 4,096 of them or 1 MiB at most. A watcher that nobody has asked for an hour of the
+  description: `The sandbox gathers them until they are fetched, 16,384 of them or 2 MiB at most. A watcher that nobody has asked for an hour of the
 sandbox’s running time ends. At most 64 a sandbox.`,
   request: { params: sandboxParams, body: jsonBody(createRequest) },
   responses: {

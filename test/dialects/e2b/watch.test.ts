@@ -43,6 +43,18 @@ describe.each([true, false])('watchDir (secure: %s)', (secure) => {
     await handle.stop();
   });
 
+  test('misses nothing of a burst', async () => {
+    await sandbox.files.makeDir('burst');
+    const seen: string[] = [];
+    const handle = await sandbox.files.watchDir('burst', ({ name }) => void seen.push(name));
+    await sandbox.commands.run(`python3 -c "
+import os
+for n in range(6000): os.mkdir('burst/' + str(n))"`);
+    await waitFor('all of it', () => seen.length >= 6000, 20_000);
+    expect(seen).toEqual(Array.from({ length: 6000 }, (_, n) => String(n)));
+    await handle.stop();
+  });
+
   test('ends at its deadline, and of a file never begins', async () => {
     const ended = Promise.withResolvers<Error | undefined>();
     await sandbox.files.watchDir('.', () => undefined, { timeoutMs: 500, onExit: (error) => ended.resolve(error) });
@@ -100,7 +112,7 @@ describe('a watcher, which is asked for its events', () => {
     const { watcherId } = (await envd.rpc('CreateWatcher', { path: '/tmp/flood' })).body as { watcherId: string };
     await envd.output(`cd /tmp/flood && python3 -c "
 import os
-for n in range(3000): open(str(n), 'w').close(); os.unlink(str(n))"`);
+for n in range(10000): open(str(n), 'w').close(); os.unlink(str(n))"`);
     expect((await envd.rpc('GetWatcherEvents', { watcherId })).body).toMatchObject({ code: 'data_loss' });
     expect((await envd.rpc('GetWatcherEvents', { watcherId })).body).toEqual({ events: [] });
   });

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FileWatch, WatchEvent } from '../../../protocol/files.ts';
+import { limits } from '../../../protocol/limits.ts';
 import { AgentFault } from '../fault.ts';
 import type { Identity } from '../identity.ts';
 import { asIdentity, callerOf } from '../identity.ts';
@@ -142,6 +143,8 @@ export class DirectoryWatch {
 
   /** With the identity of the user where entries are wanted. */
   #say(kind: WatchEvent['kind'], path: string): void {
+    // No call could name it.
+    if (Buffer.byteLength(path) > limits.pathBytes) return;
     const entry = this.#includeEntries && kind !== 'remove' && kind !== 'rename' ? entryAt(path) : undefined;
     this.#tell(entry === undefined ? { kind, path } : { kind, path, entry });
   }

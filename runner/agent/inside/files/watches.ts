@@ -9,16 +9,21 @@ import { Inotify } from './inotify.ts';
 
 /** Events are gathered this long: many of them repeat. */
 const gatherMs = 20;
-/** Of JSON: a frame has room for them, and for one of the largest. */
-const frameEventsBytes = 160 * 1024;
+/** What a frame has room for, one of the largest events among them. */
+const frameEvents = { events: frameBounds.eventPaths, bytes: 160 * 1024 };
+/** Of a burst (an unpacked archive, a removed tree), until it is told frame by frame. As many as the kernel's own queue. */
+const burstEvents = { events: 16_384, bytes: 4 * 1024 * 1024 };
+const watcherEvents = { events: limits.watcherEvents, bytes: limits.watcherEventBytes };
 const minuteMs = 60_000;
 
 interface Watched {
   watch: DirectoryWatch;
-  buffer: EventBuffer;
+  /** The kernel has dropped events, of this watch or another. */
+  lost(): void;
   close(): void;
 }
 interface Watcher extends Watched {
+  buffer: EventBuffer;
   /** Of the sandbox's own time: while it is paused none pass. */
   idleMinutes: number;
 }
@@ -32,21 +37,22 @@ export class Watches {
   readonly #watchers = new Map<string, Watcher>();
   #minutes: Timer | undefined;
   readonly #inotify = new Inotify(() => {
-    for (const { watch, buffer } of [...this.#watches.values(), ...this.#watchers.values()]) {
-      buffer.dropped();
-      watch.overflowed();
+    for (const watched of [...this.#watches.values(), ...this.#watchers.values()]) {
+      watched.lost();
+      watched.watch.overflowed();
     }
   });
 
   open(watchId: number, request: FileWatch, outlet: Outlet): void {
     refuseMore(this.#watches.size);
-    const buffer = new EventBuffer({ events: frameBounds.eventPaths, bytes: frameEventsBytes });
+    const buffer = new EventBuffer(burstEvents);
     let timer: Timer | undefined;
     const arm = (): void => {
       timer ??= setTimeout(() => {
         timer = undefined;
         if (outlet.congested) return arm();
-        outlet.event({ event: 'watch', watchId, ...buffer.take() });
+        outlet.event({ event: 'watch', watchId, ...buffer.take(frameEvents) });
+        if (!buffer.empty) arm();
       }, gatherMs);
     };
     const watch = new DirectoryWatch(request, this.#inotify, (event) => {
@@ -54,11 +60,15 @@ export class Watches {
       arm();
     });
     watch.begin();
+    const lost = (): void => {
+      buffer.dropped();
+      arm();
+    };
     const close = (): void => {
       clearTimeout(timer);
       watch.close();
     };
-    this.#watches.set(watchId, { watch, buffer, close });
+    this.#watches.set(watchId, { watch, lost, close });
   }
 
   close(watchId: number): void {
@@ -72,11 +82,12 @@ export class Watches {
 
   createWatcher(request: FileInput<'watcherCreate'>): FileOutput<'watcherCreate'> {
     refuseMore(this.#watchers.size);
-    const buffer = new EventBuffer({ events: limits.watcherEvents, bytes: limits.watcherEventBytes });
+    const buffer = new EventBuffer(watcherEvents);
     const watch = new DirectoryWatch(request, this.#inotify, (event) => buffer.push(event));
     watch.begin();
     const watcherId = crypto.randomUUID().replaceAll('-', '');
-    this.#watchers.set(watcherId, { watch, buffer, idleMinutes: 0, close: () => watch.close() });
+    const watched = { watch, buffer, lost: () => buffer.dropped(), close: () => watch.close() };
+    this.#watchers.set(watcherId, { ...watched, idleMinutes: 0 });
     this.#minutes ??= setInterval(() => this.#minutePassed(), minuteMs);
     return { watcherId };
   }
