@@ -27,7 +27,7 @@ async function bringUp(dir: string): Promise<{ target: Target; env: Record<strin
   const port = await findFreePort();
   const names = await startHostNames(dir, port);
   cleanups.push(() => names.stop());
-  const installation = await startInstallation({ dataDir: join(dir, 'data'), port });
+  const installation = await startInstallation({ dataDir: join(dir, 'data'), port, sandboxDomain: names.domain });
   cleanups.push(() => installation.stop());
   const { url, dataDir, secrets } = installation;
   const key = spellKey(await ensureLocalKey(url, dataDir, secrets)).e2b;
