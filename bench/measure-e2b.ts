@@ -138,7 +138,7 @@ async function measureTerminals(bench: Bench, results: E2bResults): Promise<void
     const startAt = performance.now();
     const typeInto = async (terminal: Terminal, phaseMs: number) => {
       for (let key = 0; key < KEYS_PER_TERMINAL; key++) {
-        await sleep(startAt + phaseMs + key * KEY_EVERY_MS - performance.now());
+        await sleep(Math.max(0, startAt + phaseMs + key * KEY_EVERY_MS - performance.now()));
         times.push(await terminal.type(String.fromCharCode('a'.charCodeAt(0) + (key % 26))));
       }
     };
