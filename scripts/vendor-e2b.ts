@@ -1,7 +1,7 @@
 /**
- * `npx node scripts/vendor-e2b.ts <checkout> [--report file.json] [-- tests/…]`: the vendor's JavaScript live suite, unmodified, against
- * an installation that is brought up for it, or against a running one: E2B_API_URL, E2B_SANDBOX_URL, E2B_API_KEY, and E2B_DOMAIN
- * (its sandbox domain, `sandbox.test:<port>`) in the environment. Exit status 0: nothing failed but what exceptions.ts names.
+ * `npx node scripts/vendor-e2b.ts <checkout> [--report file.json] [--running] [tests/…]`: the vendor's JavaScript live suite, unmodified,
+ * against an installation that is brought up for it. `--running`: against the one that E2B_API_URL and E2B_API_KEY name, which was
+ * started with SANDBOX_DOMAIN=sandbox.test:<free port>, told here as E2B_DOMAIN. Exit status 0: nothing failed but what exceptions.ts names.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -35,20 +35,25 @@ async function bringUp(dir: string): Promise<{ target: Target; env: Record<strin
   return { target, env: names.env };
 }
 
-async function useRunning(dir: string, apiUrl: string): Promise<{ target: Target; env: Record<string, string> }> {
-  const { E2B_SANDBOX_URL = apiUrl, E2B_API_KEY = '', E2B_DOMAIN = '' } = process.env;
-  const domainPort = Number(E2B_DOMAIN.split(':')[1] ?? 0);
-  const names = await startHostNames(dir, Number(new URL(E2B_SANDBOX_URL).port), domainPort);
+async function useRunning(dir: string): Promise<{ target: Target; env: Record<string, string> }> {
+  const { E2B_API_URL, E2B_SANDBOX_URL = E2B_API_URL, E2B_API_KEY, E2B_DOMAIN } = process.env;
+  const port = Number(/^sandbox\.test:(\d+)$/.exec(E2B_DOMAIN ?? '')?.[1] ?? 0);
+  if (E2B_API_URL === undefined || E2B_SANDBOX_URL === undefined || E2B_API_KEY === undefined || port === 0) {
+    throw new Error('--running needs E2B_API_URL, E2B_API_KEY and E2B_DOMAIN=sandbox.test:<port>');
+  }
+  const names = await startHostNames(dir, Number(new URL(E2B_SANDBOX_URL).port), port);
   cleanups.push(() => names.stop());
-  const target = { E2B_API_URL: apiUrl, E2B_SANDBOX_URL, E2B_API_KEY, E2B_DOMAIN: names.domain };
-  return { target, env: names.env };
+  return { target: { E2B_API_URL, E2B_SANDBOX_URL, E2B_API_KEY, E2B_DOMAIN: names.domain }, env: names.env };
 }
 
 async function main(): Promise<boolean> {
-  const { values, positionals } = parseArgs({ options: { report: { type: 'string' } }, allowPositionals: true });
+  const { values, positionals } = parseArgs({
+    options: { report: { type: 'string' }, running: { type: 'boolean', default: false } },
+    allowPositionals: true,
+  });
   const [checkout, ...chosen] = positionals;
   if (checkout === undefined)
-    throw new Error('usage: npx node scripts/vendor-e2b.ts <checkout> [--report file] [-- tests/…]');
+    throw new Error('usage: npx node scripts/vendor-e2b.ts <checkout> [--report file.json] [--running] [tests/…]');
   const suite = await findSuite(resolve(checkout));
   const files =
     chosen.length === 0
@@ -57,8 +62,7 @@ async function main(): Promise<boolean> {
   if (files.length === 0) throw new Error('no live test is in a file of that name');
   const dir = await mkdtemp(join(tmpdir(), 'glovebox-vendor-'));
   cleanups.push(() => rm(dir, { recursive: true, force: true }));
-  const running = process.env['E2B_API_URL'];
-  const { target, env } = await (running === undefined ? bringUp(dir) : useRunning(dir, running));
+  const { target, env } = await (values.running ? useRunning(dir) : bringUp(dir));
   const report = await runSuite(suite, {
     files,
     env: { ...process.env, ...target, ...env },
