@@ -30,7 +30,6 @@ export const unservedRoutes: readonly E2bRoute[] = [
     'GET /templates/{templateID}/builds/{buildID}/status',
     'GET /templates/{templateID}/builds/{buildID}/logs',
   ]),
-  ...unserved('Snapshots', ['GET /snapshots']),
   ...unserved('Volumes', ['GET /volumes', 'POST /volumes', 'GET /volumes/{volumeID}', 'DELETE /volumes/{volumeID}']),
   ...unserved('Secrets', [
     'GET /secrets',
