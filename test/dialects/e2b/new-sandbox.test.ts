@@ -33,7 +33,7 @@ describe('a new sandbox', () => {
         envdVersion: '0.6.13',
         envdAccessToken: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
         trafficAccessToken: null,
-        domain: null,
+        domain: expect.stringMatching(/^sandbox\.localhost:\d+$/) as string,
       });
       expect(Math.abs((await secondsLeft(sandboxID)) - seconds)).toBeLessThanOrEqual(1);
     }
