@@ -171,3 +171,10 @@ describe('without a key', () => {
     expect(status).toBe(403);
   });
 });
+
+test('an absent body that may be absent is {}: its fields have their defaults', async () => {
+  const { id } = await tenant.createSandbox({ timeoutSeconds: 60 });
+  const forked = await tenant.api(`/v1/sandboxes/${id}/fork`, { method: 'POST' });
+  const { results } = (await forked.json()) as { results: unknown[] };
+  expect([forked.status, results]).toMatchObject([201, [{ sandbox: { state: 'running', timeoutSeconds: 300 } }]]);
+});

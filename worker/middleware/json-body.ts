@@ -29,8 +29,17 @@ export const boundedJsonBody =
       throw new ServiceError('invalid_argument', 'The body must be JSON and say so: Content-Type: application/json.');
     }
     if (present && length === undefined) await readBounded(c, body, maxBytes);
+    if (!present) c.req.raw = withEmptyObject(c.req.raw);
     await next();
   };
+
+/** An absent body is {}: else nothing would put the defaults of its fields in place. */
+const withEmptyObject = (request: Request): Request => {
+  const headers = new Headers(request.headers);
+  headers.delete('content-length');
+  headers.set('content-type', 'application/json');
+  return new Request(request, { method: request.method, headers, body: '{}' });
+};
 
 /** A chunked body is read here, so that its bound holds; with a length the runtime holds the client to it. */
 const readBounded = async (
