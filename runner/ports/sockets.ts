@@ -16,6 +16,8 @@ const bounds = {
   maxHeaderSize: limits.portHeadBytes,
   perMessageDeflate: false,
   followRedirects: false,
+  // It would answer each ping whether the answers are read or not: see answerPings.
+  autoPong: false,
 } as const;
 
 /** The runner's end of the client's WebSocket: the control plane joins the two. */
@@ -29,6 +31,7 @@ export function createPortSockets(controlPlaneUrl: string, secret: () => string)
     dial: async (socketId, signal) => {
       const authorization = `Bearer ${secret()}`;
       const socket = new WebSocket(`${base}/internal/sockets/${socketId}`, { ...bounds, headers: { authorization } });
+      answerPings(socket);
       // What comes before anyone listens waits in the connection.
       socket.once('open', () => socket.pause());
       const opened = await handshake(socket, signal);
@@ -48,6 +51,7 @@ export function askForSocket(connection: Duplex, request: PortRequest, protocols
     createConnection: () => connection,
     headers: headersOf(request.headers),
   });
+  answerPings(socket);
   socket.once('open', () => socket.pause());
   return socket;
 }
@@ -76,6 +80,13 @@ export function handshake(socket: WebSocket, signal: AbortSignal): Promise<Hands
       failed(new Error('closed'));
     });
     if (signal.aborted) abort();
+  });
+}
+
+/** A server that pings without end and reads no answer gets none after the first HELD_BYTES, or they would fill our memory. */
+function answerPings(socket: WebSocket): void {
+  socket.on('ping', (data) => {
+    if (socket.readyState === WebSocket.OPEN && socket.bufferedAmount < HELD_BYTES) socket.pong(data);
   });
 }
 

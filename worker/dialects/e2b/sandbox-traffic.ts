@@ -72,10 +72,7 @@ const toPort = async (c: Handled, traffic: ToPort): Promise<Response> => {
     if (!access) return sandboxGone(c, sandboxId);
     c.set('sandbox', access);
     const ctx: Context = { ...adminContextOf(c), actor: actorOfSandbox(access) };
-    if (port === limits.envdPort) {
-      await ensureAwake(ctx, access);
-      return await serveEnvd(c, access);
-    }
+    if (port === limits.envdPort) return await serveEnvd(c, access, () => ensureAwake(ctx, access));
     return (await refusal(c, access, traffic)) ?? (await exchange(c, ctx, access, traffic));
   } catch (error) {
     return renderProxyFailure(error, c, sandboxId, port);

@@ -3,37 +3,49 @@ import { actorOfSandbox, type SandboxAccess } from '../../../core/access/sandbox
 import { sandboxOfToken } from '../../../core/access/sandbox-tokens.ts';
 import { adminContextOf } from '../../../api/context.ts';
 import { renderEnvdFailure, unauthorized } from './error.ts';
+import { refusalOf } from './files/authorize.ts';
 import { envdRoutes } from './route-table.ts';
-import type { EnvdRoute, Handled } from './route.ts';
+import type { Handled } from './route.ts';
 
 const byPlace = new Map(envdRoutes.map((route) => [`${route.method} ${route.path}`, route]));
 
-/** A request to a sandbox's port 49983. What is not in the table, the orchestrator's own routes among it, is 404. */
-export const serveEnvd = async (c: Handled, access: SandboxAccess): Promise<Response> => {
+/**
+ * A request to a sandbox's port 49983. What is not in the table, the orchestrator's own routes among it, is 404. `wake`: of one that traffic
+ * wakes; done for those alone who may call.
+ */
+export const serveEnvd = async (c: Handled, access: SandboxAccess, wake: () => Promise<void>): Promise<Response> => {
   c.set('sandbox', access);
   c.set('actor', actorOfSandbox(access));
-  const response = await answer(c, access);
+  const response = await answer(c, access, wake);
   response.headers.set('access-control-allow-origin', '*');
   response.headers.set('access-control-expose-headers', '*');
   return response;
 };
 
-const answer = async (c: Handled, access: SandboxAccess): Promise<Response> => {
+const answer = async (c: Handled, access: SandboxAccess, wake: () => Promise<void>): Promise<Response> => {
   if (c.req.method === 'OPTIONS') return preflight();
   const route = byPlace.get(`${c.req.method} ${c.req.path}`);
   if (!route) return c.json({ code: 404, message: 'not found' }, 404);
   try {
-    const ctx = adminContextOf(c);
-    await admit(ctx, actorOfSandbox(access), c.req.method);
-    if (!(await mayCall(c, access, route))) return unauthorized(c);
+    const owner = await hasToken(c, access);
+    if (!owner && route.access === 'token') return unauthorized(c);
+    const refusal = !owner && route.access === 'token-or-signature' ? await refusalOf(c, access) : undefined;
+    if (refusal !== undefined) return unauthorized(c, refusal);
+    const visitor = !owner && route.access === 'anybody';
+    await admit(adminContextOf(c), visitor ? visitorOf(access) : actorOfSandbox(access), c.req.method);
+    if (!visitor) await wake();
     return await route.handler(c);
   } catch (error) {
     return renderEnvdFailure(error, c);
   }
 };
 
-const mayCall = async (c: Handled, access: SandboxAccess, route: EnvdRoute): Promise<boolean> => {
-  if (access.envdOpen || route.access !== 'token') return true;
+/** Visitors have a rate of their own: who knows a sandbox's id alone takes nothing from who has its token. */
+const visitorOf = (access: SandboxAccess) => ({ ...actorOfSandbox(access), keyId: `visitor-${access.sandboxId}` });
+
+/** Of an open sandbox everybody has it. */
+const hasToken = async (c: Handled, access: SandboxAccess): Promise<boolean> => {
+  if (access.envdOpen) return true;
   const token = c.req.header('x-access-token');
   if (token === undefined) return false;
   return (await sandboxOfToken(c.var.services.signer, 'envd', token)) === access.sandboxId;

@@ -7,7 +7,7 @@ export type Handled = HonoContext<AppEnv>;
 export interface EnvdRoute {
   method: 'GET' | 'POST';
   path: string;
-  /** Who may call where the sandbox has a token: who brings it, who brings it or a signature (the handler's to check), anybody. */
+  /** Who may call where the sandbox has a token: who brings it, who brings it or a signature, anybody. */
   access: 'token' | 'token-or-signature' | 'anybody';
   handler: (c: Handled) => Response | Promise<Response>;
 }

@@ -4,19 +4,15 @@ import { answerFile, statFile, type FileTarget } from '../../../../api/file-answ
 import { inlineNamed } from '../../../../core/artifacts/content-disposition.ts';
 import { ServiceError } from '../../../../core/errors.ts';
 import { sandboxRefOf } from '../../../../core/sandboxes/sandbox-ref.ts';
-import { unauthorized } from '../error.ts';
 import { expandPath } from '../path.ts';
 import type { EnvdRoute, Handled } from '../route.ts';
 import { queryUser } from '../user.ts';
-import { refusalOf } from './authorize.ts';
 import { answerEncoding } from './encoding.ts';
 import { isDirectory, notAcceptable, renderFileFailure } from './failure.ts';
 
 const download = async (c: Handled): Promise<Response> => {
   const { sandbox } = c.var;
   if (!sandbox) throw new Error('envd was reached without a sandbox');
-  const refusal = await refusalOf(c, sandbox);
-  if (refusal !== undefined) return unauthorized(c, refusal);
   try {
     const ctx = contextOf(c);
     const file = { path: expandPath(c.req.query('path') ?? ''), user: queryUser(c), privileged: true };

@@ -6,11 +6,9 @@ import { chunksOf } from '../../../../core/formats/byte-source.ts';
 import { CodecError, gunzipped } from '../../../../core/formats/deflate.ts';
 import { readMultipart, type Part } from '../../../../core/formats/multipart.ts';
 import { sandboxRefOf } from '../../../../core/sandboxes/sandbox-ref.ts';
-import { unauthorized } from '../error.ts';
 import { expandPath } from '../path.ts';
 import type { EnvdRoute, Handled } from '../route.ts';
 import { queryUser } from '../user.ts';
-import { refusalOf } from './authorize.ts';
 import { bodyEncoding } from './encoding.ts';
 import { renderFileFailure } from './failure.ts';
 import { writer, type Writer, type WrittenFile } from './write.ts';
@@ -28,8 +26,6 @@ const uploadBounds = {
 const upload = async (c: Handled): Promise<Response> => {
   const { sandbox } = c.var;
   if (!sandbox) throw new Error('envd was reached without a sandbox');
-  const refusal = await refusalOf(c, sandbox);
-  if (refusal !== undefined) return unauthorized(c, refusal);
   try {
     const ctx = contextOf(c);
     const caller = { user: queryUser(c), metadata: metadataOfHeaders(c.req.raw.headers) };
