@@ -130,7 +130,10 @@ function describe(folder: string, script: string, redisUrl: string) {
     d1Databases: { DIRECTORY_DB: 'directory', CELL_DB: 'cell' },
     r2Buckets: { ARTIFACTS: 'artifacts' },
     durableObjects: Object.fromEntries(
-      ['Broker', 'Fleet', 'Transfer'].map((name) => [name.toUpperCase(), { className: name, useSQLite: true }]),
+      ['Broker', 'Fleet', 'Transfer', 'Socket'].map((name) => [
+        name.toUpperCase(),
+        { className: name, useSQLite: true },
+      ]),
     ),
     host: '127.0.0.1',
     port: 0,
