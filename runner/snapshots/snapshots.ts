@@ -68,18 +68,18 @@ export class Snapshots {
     return await this.#parts.engine.capture(containerId, consume, signal);
   }
 
-  /** Hands to `work` what a container begins with. A copy here that has gone bad is fetched anew, once. */
+  /** Hands to `work` what a container begins with. A copy here that has gone, or gone bad, is fetched anew, once. */
   async boot<T>(source: SnapshotSource, signal: AbortSignal, work: (boot: SnapshotBoot) => Promise<T>): Promise<T> {
-    const mayBeStale = this.#store.has(source.id) && source.url !== null;
+    const replaceable = this.#store.has(source.id) && source.url !== null;
     await this.#fetch(source);
     signal.throwIfAborted();
     try {
       return await this.#open(source, work);
     } catch (error) {
-      if (!(error instanceof RunnerError) || error.code !== 'snapshot_corrupt') throw error;
+      if (!isUseless(error)) throw error;
       await this.#store.remove(source.id);
-      this.#parts.log.warn('snapshot_corrupt', { snapshotId: source.id, local: mayBeStale, error });
-      if (!mayBeStale) throw error;
+      this.#parts.log.warn('snapshot_useless', { snapshotId: source.id, replaceable, error });
+      if (!replaceable) throw error;
     }
     await this.#fetch(source);
     signal.throwIfAborted();
@@ -132,3 +132,6 @@ export class Snapshots {
     await fetching;
   }
 }
+
+const isUseless = (error: unknown): error is RunnerError =>
+  error instanceof RunnerError && (error.code === 'snapshot_corrupt' || error.code === 'snapshot_unavailable');

@@ -79,8 +79,7 @@ export class SnapshotStore {
     kept.usedAtMs = Date.now();
     const path = this.#path(id);
     try {
-      const now = new Date();
-      await utimes(path, now, now);
+      await this.#noteUse(id, path);
       return await work({
         sizeBytes: kept.sizeBytes,
         read: (range) =>
@@ -90,6 +89,16 @@ export class SnapshotStore {
       kept.users -= 1;
       await this.#trim();
     }
+  }
+
+  /** For the next life of the runner, which knows the order of use by the files' times. */
+  async #noteUse(id: string, path: string): Promise<void> {
+    const now = new Date();
+    await utimes(path, now, now).catch((cause: unknown) => {
+      // Somebody has tidied up here.
+      this.#kept.delete(id);
+      throw new RunnerError('snapshot_unavailable', 'The snapshot is not on this node any more.', { cause });
+    });
   }
 
   /** Missing is fine. Whoever reads it reads on. */

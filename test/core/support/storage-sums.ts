@@ -10,7 +10,8 @@ export const wrongSums = `with records(tenant_id, bytes) as (
     union all select tenant_id, 256 from upload_parts),
   sizes(tenant_id, condemned, bytes) as (
     select tenant_id, condemned_at_ms is not null, size_bytes from blobs where refs > 0 or condemned_at_ms is not null
-    union all select tenant_id, 0, size_bytes from upload_parts),
+    union all select tenant_id, 0, size_bytes from upload_parts
+    union all select tenant_id, state = 'deleted', size_bytes from snapshots),
   expected as (select id,
     (select coalesce(sum(bytes), 0) from sizes where tenant_id = tenants.id and not condemned) as bytes,
     (select coalesce(sum(bytes), 0) from records where tenant_id = tenants.id) as record_bytes,

@@ -1,0 +1,167 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { getSandbox } from '../../../worker/core/sandboxes/get-sandbox.ts';
+import { createSnapshot } from '../../../worker/core/snapshots/create-snapshot.ts';
+import { deleteSnapshot } from '../../../worker/core/snapshots/delete-snapshot.ts';
+import { getSnapshot } from '../../../worker/core/snapshots/find-snapshot.ts';
+import { forkSandbox } from '../../../worker/core/snapshots/fork-sandbox.ts';
+import { listSnapshots } from '../../../worker/core/snapshots/list-snapshots.ts';
+import { planParts } from '../../../worker/core/snapshots/store-snapshot.ts';
+import { sweepSnapshots } from '../../../worker/core/storage/sweep-snapshots.ts';
+import { snapshotWorld } from './world.ts';
+
+const unnamed = { name: null, tag: 'default' };
+const minuteMs = 60_000;
+const everything = { id: undefined, sandboxId: undefined, name: undefined, tag: undefined };
+const firstPage = { ...everything, order: 'desc', cursor: undefined, limit: 100 } as const;
+
+test('parts are of one size but the last, at least 16 MiB, few enough, and the whole', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 2 ** 40 }), (sizeBytes) => {
+      const parts = planParts(sizeBytes);
+      expect(parts.length).toBeLessThanOrEqual(128);
+      expect(parts.map(({ part }) => part)).toEqual(parts.map((_, at) => at + 1));
+      expect(parts.reduce((sum, part) => sum + part.sizeBytes, 0)).toBe(sizeBytes);
+      const sizes = new Set(parts.slice(0, -1).map((part) => part.sizeBytes));
+      expect(sizes.size).toBeLessThanOrEqual(1);
+      for (const size of sizes) expect(size).toBeGreaterThanOrEqual(16 * 1024 * 1024);
+      expect(parts.at(-1)?.sizeBytes).toBeGreaterThan(0);
+    }),
+  );
+});
+
+describe('a snapshot', () => {
+  test('is there once its object is whole, counts as stored, and leaves its sandbox as it was', async () => {
+    const world = await snapshotWorld();
+    const source = await world.newSandbox();
+    const made = await createSnapshot(world.ctx, source.id, unnamed);
+    expect(made).toMatchObject({ state: 'ready', sandboxId: source.id, sizeBytes: 100, multipartId: null });
+    expect(world.objects.get(`snapshots/ten_test/${made.id}`)).toHaveLength(100);
+    expect(await getSandbox(world.ctx, source.id)).toMatchObject({ state: 'running', openJob: null });
+    expect(world.storage()).toMatchObject({ bytes: 100 });
+    expect(world.wrongSums()).toEqual([]);
+  });
+
+  test.each(['sandbox.snapshot', 'snapshot.upload'])('whose %s fails leaves nothing', async (failing) => {
+    const world = await snapshotWorld({ refuse: (job) => (job === failing ? 'transfer_failed' : undefined) });
+    const source = await world.newSandbox();
+    await expect(createSnapshot(world.ctx, source.id, unnamed)).rejects.toMatchObject({ code: 'transfer_failed' });
+    await world.settled();
+    expect(world.rows('select * from snapshots')).toEqual([]);
+    expect(world.objects.size + world.parts.size).toBe(0);
+    expect(world.dropped).toHaveLength(1);
+    expect(world.storage()).toEqual({ bytes: 0, condemned_bytes: 0 });
+    expect(await getSandbox(world.ctx, source.id)).toMatchObject({ state: 'running', openJob: null });
+  });
+
+  test('that is more than the tenant may store is refused before a byte of it is stored', async () => {
+    const world = await snapshotWorld({ sizeBytes: 600 });
+    const source = await world.newSandbox();
+    await createSnapshot(world.ctx, source.id, unnamed);
+    await expect(createSnapshot(world.ctx, source.id, unnamed)).rejects.toMatchObject({ code: 'quota_exceeded' });
+    await world.settled();
+    expect(world.objects.size + world.parts.size).toBe(1);
+    expect(world.storage()).toMatchObject({ bytes: 600 });
+  });
+
+  test('is one of at most a thousand', async () => {
+    const world = await snapshotWorld();
+    const source = await world.newSandbox();
+    const { id } = await createSnapshot(world.ctx, source.id, unnamed);
+    world.rows(
+      `with recursive n(i) as (select 1 union all select i + 1 from n where i < 999) insert into snapshots
+        select 'x' || i, tenant_id, sandbox_id, runner_id, purpose, state, name, tag, template, image, cpus, memory_mib, memory_kept,
+          0, 0, null, created_at_ms, null from snapshots, n where id = '${id}'`,
+    );
+    await expect(createSnapshot(world.ctx, source.id, unnamed)).rejects.toMatchObject({ code: 'quota_exceeded' });
+  });
+
+  test('takes the place of an older one with its name and tag, whose bytes go later', async () => {
+    const world = await snapshotWorld();
+    const source = await world.newSandbox();
+    const old = await createSnapshot(world.ctx, source.id, { name: 'work', tag: 'default' });
+    const other = await createSnapshot(world.ctx, source.id, { name: 'work', tag: 'v2' });
+    const fresh = await createSnapshot(world.ctx, source.id, { name: 'work', tag: 'default' });
+    expect(await getSnapshot(world.ctx, { name: 'work', tag: 'default' })).toEqual(fresh);
+    await expect(getSnapshot(world.ctx, { id: old.id })).rejects.toMatchObject({ code: 'not_found' });
+    const { snapshots } = await listSnapshots(world.ctx, firstPage);
+    expect(snapshots.map(({ id }) => id).toSorted()).toEqual([other.id, fresh.id].toSorted());
+    expect(world.storage()).toEqual({ bytes: 200, condemned_bytes: 100 });
+    world.pass(16 * minuteMs);
+    expect(await sweepSnapshots(world.ctx, world.ctx.now())).toBe(1);
+    expect(world.objects.size).toBe(2);
+    expect(world.storage()).toEqual({ bytes: 200, condemned_bytes: 0 });
+    expect(world.wrongSums()).toEqual([]);
+  });
+
+  test('that was deleted is gone for its tenant at once; a quarter of an hour later it is gone altogether', async () => {
+    const world = await snapshotWorld();
+    const source = await world.newSandbox();
+    const { id } = await createSnapshot(world.ctx, source.id, unnamed);
+    await deleteSnapshot(world.ctx, { id });
+    await expect(deleteSnapshot(world.ctx, { id })).rejects.toMatchObject({ code: 'not_found' });
+    expect(await sweepSnapshots(world.ctx, world.ctx.now())).toBe(0);
+    world.pass(16 * minuteMs);
+    expect(await sweepSnapshots(world.ctx, world.ctx.now())).toBe(1);
+    expect(world.rows('select * from snapshots')).toEqual([]);
+    expect(world.objects.size).toBe(0);
+  });
+
+  test('whose making was broken off is swept with what was uploaded of it, and one that is ready is not', async () => {
+    const world = await snapshotWorld();
+    const source = await world.newSandbox();
+    const ready = await createSnapshot(world.ctx, source.id, unnamed);
+    const left = await createSnapshot(world.ctx, source.id, unnamed);
+    const key = `snapshots/ten_test/${left.id}`;
+    await world.ctx.snapshotObjects.createMultipart(key);
+    const sweepAtMs = world.ctx.now() + minuteMs;
+    world.rows(
+      `update snapshots set state = 'making', multipart_id = '${key}', sweep_at_ms = ${sweepAtMs} where id = '${left.id}'`,
+    );
+    world.pass(2 * minuteMs);
+    expect(await sweepSnapshots(world.ctx, world.ctx.now())).toBe(1);
+    expect([...world.objects.keys()]).toEqual([`snapshots/ten_test/${ready.id}`]);
+    expect(world.parts.size).toBe(0);
+    expect(world.storage()).toMatchObject({ bytes: 100 });
+    expect(world.wrongSums()).toEqual([]);
+  });
+});
+
+describe('a fork', () => {
+  const [here, elsewhere] = ['1'.repeat(16), '2'.repeat(16)] as [string, string];
+  const two = { count: 2, timeoutSeconds: 60 };
+
+  test('is made on the node of its source without a way through the store, and leaves nothing of its snapshot', async () => {
+    const world = await snapshotWorld();
+    const source = await world.newSandbox();
+    const { results, memoryKept } = await forkSandbox(world.ctx, source.id, two);
+    expect(memoryKept).toBe(false);
+    const child = { sandbox: { state: 'running', metadata: { a: 'b' } } };
+    expect(results).toMatchObject([child, child]);
+    expect(world.sources).toEqual([
+      { runnerId: here, url: null },
+      { runnerId: here, url: null },
+    ]);
+    await world.settled();
+    expect(world.objects.size).toBe(0);
+    expect(world.rows('select * from snapshots')).toEqual([]);
+    expect(world.dropped).toHaveLength(1);
+  });
+
+  test('for which its source’s node has no room goes elsewhere through the store, which keeps nothing', async () => {
+    let full = false;
+    const world = await snapshotWorld({
+      runners: [here, elsewhere],
+      refuse: (job, runnerId) =>
+        full && job === 'sandbox.create' && runnerId === here ? 'capacity_exhausted' : undefined,
+    });
+    const source = await world.newSandbox();
+    full = true;
+    const { results } = await forkSandbox(world.ctx, source.id, two);
+    expect(results).toMatchObject([{ sandbox: { runnerId: elsewhere } }, { sandbox: { runnerId: elsewhere } }]);
+    expect(world.sources).toMatchObject([{ url: expect.any(String) }, { url: expect.any(String) }]);
+    await world.settled();
+    expect(world.objects.size).toBe(0);
+    expect(world.storage()).toEqual({ bytes: 0, condemned_bytes: 0 });
+  });
+});
