@@ -98,7 +98,7 @@ test('a runner that is killed while it takes a snapshot leaves a sandbox that go
   await own.installation.runner.start();
   await own.installation.waitUntilReady();
   // Delivered again to the runner's next life, it is taken anew, or its caller is told that it was not.
-  const { status, body } = await answer;
+  const { status } = await answer;
   expect(status === 201 || status >= 500).toBe(true);
   await waitFor('the sandbox to answer', async () => (await postExec(tenant, id, 'true')).status === 200, 30_000, 100);
   expect(await readSandbox(tenant, id)).toMatchObject({ state: 'running' });
