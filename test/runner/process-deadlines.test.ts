@@ -71,7 +71,9 @@ test('a journal of an earlier runner is brought up to date with what it holds', 
   const path = join(folder, 'journal.sqlite');
   openJournal(path).close();
   const old = new DatabaseSync(path);
-  old.exec("DROP TABLE process; PRAGMA user_version = 1; INSERT INTO identity VALUES (1, 'abc', 'secret')");
+  old.exec(
+    "DROP TABLE process; DROP TABLE environment; PRAGMA user_version = 1; INSERT INTO identity VALUES (1, 'abc', 'secret')",
+  );
   old.close();
   const journal = openJournal(path);
   expect(journal.identity()).toEqual({ runnerId: 'abc', secret: 'secret' });
