@@ -40,6 +40,11 @@ const environment = z.object({
     .int()
     .min(0)
     .default(10 * 1024),
+  /**
+   * Whether a pause that keeps processes may write them to disk. 'auto': where it works and a restored sandbox is as confined as a fresh one.
+   * 'on': also where its root could then change the mode and owner of the node's /dev/null.
+   */
+  GLOVEBOX_CHECKPOINTS: z.enum(['auto', 'on', 'off']).default('auto'),
   /** The resolver that sandboxes may use, an IPv4 address. Absent: the node's own. */
   GLOVEBOX_DNS: z.ipv4().optional(),
 });
@@ -59,6 +64,7 @@ export interface RunnerConfig {
   diskLimitMiB: number;
   snapshotCacheMiB: number;
   dns: string | undefined;
+  checkpoints: 'auto' | 'on' | 'off';
 }
 
 /** Throws one sentence per wrong variable. */
@@ -84,6 +90,7 @@ export function readConfig(env: Record<string, string | undefined>): RunnerConfi
     diskLimitMiB: values.GLOVEBOX_DISK_LIMIT_MIB,
     snapshotCacheMiB: values.GLOVEBOX_SNAPSHOT_CACHE_MIB,
     dns: values.GLOVEBOX_DNS,
+    checkpoints: values.GLOVEBOX_CHECKPOINTS,
   };
 }
 

@@ -227,7 +227,8 @@ function createContext(
   const { config, log, openSession, warmSize } = parts;
   const { journal, engine, report, pool, joined, delivery, lanes, reportSoon, reportHistory } = made;
   const { dataDir } = config;
-  const probe = (image: string) => parts.probeCheckpoint({ engine, openSession, dataDir, image });
+  const probe = (image: string) =>
+    parts.probeCheckpoint({ engine, openSession, dataDir, image, acceptSharedDevice: config.checkpoints === 'on' });
   const containers = new Containers({ engine, pool, openSession, dataDir, warmSize, log });
   const sandboxes = new SandboxTable({
     journal,
@@ -244,7 +245,7 @@ function createContext(
     containers,
     sandboxes,
     capacity: new Capacity(config),
-    checkpointing: new Checkpointing(report.offersCheckpoints ? probe : undefined, log),
+    checkpointing: new Checkpointing(report.offersCheckpoints && config.checkpoints !== 'off' ? probe : undefined, log),
     conversations: new Conversations(delivery.publisher),
     history: new History(),
     usage: new UsageSampler({ sandboxes, engine }),

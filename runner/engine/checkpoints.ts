@@ -1,4 +1,4 @@
-import { statfs } from 'node:fs/promises';
+import { stat, statfs } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Container } from 'dockerode';
 import { RunnerError } from '../protocol/errors.ts';
@@ -25,6 +25,18 @@ interface WithCheckpoints {
   start(options: { _query: { checkpoint: string }; _body: Record<string, never> }): Promise<unknown>;
 }
 const withCheckpoints = (container: Container): WithCheckpoints => container as unknown as WithCheckpoints;
+
+/**
+ * Whether a restored container's masks are the node's own /dev/null, whose mode and owner its root could change then: runc has CRIU mask
+ * with that one, where a fresh container gets its own. Only of a container in which nothing but ours runs.
+ */
+export async function sharesNodeDevice(pid: number, maskedPaths: readonly string[]): Promise<boolean> {
+  const node = await stat('/dev/null');
+  const masks = await Promise.allSettled(maskedPaths.map((path) => stat(`/proc/${pid}/root${path}`)));
+  return masks.some(
+    (mask) => mask.status === 'fulfilled' && mask.value.dev === node.dev && mask.value.ino === node.ino,
+  );
+}
 
 /** Containers' processes on disk, by the engine's own means (CRIU, in its experimental mode). */
 export class Checkpoints {

@@ -52,7 +52,7 @@ const pendingSignalsMax = 16_384;
 const messageQueueBytes = 409_600;
 
 /** Proc and sys paths that tell of the node or reach into it. The engine's own list is replaced by this one, so it is in here. */
-const maskedPaths = [
+export const maskedPaths = [
   '/proc/acpi',
   '/proc/asound',
   '/proc/buddyinfo',

@@ -3,10 +3,17 @@ import type { Logger } from '../log.ts';
 import type { EgressRules } from '../protocol/egress.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import type { SandboxMetrics } from '../protocol/jobs.ts';
-import { Checkpoints } from './checkpoints.ts';
+import { Checkpoints, sharesNodeDevice } from './checkpoints.ts';
 import { ContainerFactsCache, type ContainerFacts } from './container-facts.ts';
 import { captureContainer, fillContainer, type CapturedLayer } from './container-layer.ts';
-import { containerName, containerSpec, installationLabel, sizeLimits, slotLabel } from './container-spec.ts';
+import {
+  containerName,
+  containerSpec,
+  installationLabel,
+  maskedPaths,
+  sizeLimits,
+  slotLabel,
+} from './container-spec.ts';
 import type { SpecContext } from './container-spec.ts';
 import { DiskWatcher } from './disk-watcher.ts';
 import { asError, connectDocker, connectDockerForEvents, engineMessage, engineStatus } from './docker-client.ts';
@@ -252,6 +259,10 @@ class DockerEngine implements ContainerEngine {
     await this.#checkpoints.checkRoom(usedBytes, this.#prepared().dataRoot);
     await this.#act('checkpoint', () => this.#checkpoints.write(containerId));
     await this.#rest(containerId);
+  }
+
+  async sharesNodeDevice(containerId: string): Promise<boolean> {
+    return await sharesNodeDevice((await this.#containers.get(containerId)).pid, maskedPaths);
   }
 
   async restore(containerId: string): Promise<void> {

@@ -30,6 +30,8 @@ export interface ContainerEngine {
   checkpoint(containerId: string): Promise<void>;
   /** Goes on where checkpoint() has left off, and forgets what was written. Where it rejects, it is stopped, and nothing is forgotten. */
   restore(containerId: string): Promise<void>;
+  /** Of a restored container in which nothing but ours runs: whether its root could change a device of the node's. */
+  sharesNodeDevice(containerId: string): Promise<boolean>;
   /** Kills and removes it with its writable layer. Missing is fine. Resolves once it is gone. */
   remove(containerId: string): Promise<void>;
   /** How a container ended; undefined while it runs or when it is gone. For a create whose agent never dialled in. */

@@ -23,6 +23,12 @@ const kill = (pid: number): void => {
   }
 };
 
+interface EngineSettings {
+  liveRestore: boolean;
+  /** With a `criu` in it the engine offers checkpoints. */
+  criuFolder?: string;
+}
+
 export class PrivateEngine {
   readonly #folder: string;
   readonly docker: Docker;
@@ -36,7 +42,7 @@ export class PrivateEngine {
   }
 
   /** Short of images: see copyImages. */
-  static async start(options: { liveRestore: boolean }): Promise<PrivateEngine> {
+  static async start(options: EngineSettings): Promise<PrivateEngine> {
     const engine = new PrivateEngine(await mkdtemp(join(tmpdir(), 'gbx-engine-')));
     await engine.launch(options).catch(async (error: unknown) => {
       await engine.remove();
@@ -46,7 +52,7 @@ export class PrivateEngine {
   }
 
   /** With live restore, containers outlive the engine; without, a stop takes them along. One that runs is left as it is. */
-  async launch({ liveRestore }: { liveRestore: boolean }): Promise<void> {
+  async launch({ liveRestore, criuFolder }: EngineSettings): Promise<void> {
     if (this.#process) return;
     const at = (name: string) => join(this.#folder, name);
     const log = openSync(at('log'), 'a');
@@ -54,7 +60,10 @@ export class PrivateEngine {
       'unshare',
       [
         '--net',
+        // CRIU tries its means out on the loopback interface, which is down in a new namespace.
+        ...(criuFolder === undefined ? [] : ['sh', '-c', 'ip link set lo up && exec "$@"', 'sh']),
         'dockerd',
+        ...(criuFolder === undefined ? [] : ['--experimental']),
         `--data-root=${at('data')}`,
         `--exec-root=${at('exec')}`,
         `--pidfile=${at('pid')}`,
@@ -64,7 +73,10 @@ export class PrivateEngine {
         '--ip6tables=false',
         `--live-restore=${liveRestore}`,
       ],
-      { stdio: ['ignore', log, log] },
+      {
+        stdio: ['ignore', log, log],
+        env: criuFolder === undefined ? process.env : { ...process.env, PATH: `${criuFolder}:${process.env['PATH']}` },
+      },
     );
     closeSync(log);
     child.on('error', () => undefined); // seen by the wait below

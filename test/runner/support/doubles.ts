@@ -76,6 +76,9 @@ export class EngineDouble implements ContainerEngine {
     await this.stop(id);
     this.checkpoints.add(id);
   }
+  async sharesNodeDevice() {
+    return false;
+  }
   async restore(id: string) {
     if (this.failRestores-- > 0 || !this.checkpoints.delete(id)) throw new Error('unreadable images');
     this.#get(id).state = 'running';

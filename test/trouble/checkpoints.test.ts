@@ -1,0 +1,149 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { imageTag } from '../../local/images.ts';
+import type { SandboxOutcome } from '../../runner/protocol/jobs.ts';
+import type { Event } from '../runner/support/edge.ts';
+import { attachment, processSpec } from '../runner/support/harness.ts';
+import { startTestNode, type TestNode } from '../runner/support/node.ts';
+import { waitFor } from '../wait-for.ts';
+import { findCriu } from './criu/find-criu.ts';
+import { PrivateEngine } from './private-engine.ts';
+
+const criu = await findCriu();
+const why = 'missing' in criu ? ` (skipped: ${criu.missing})` : '';
+
+/** A real node on an engine of its own, whose checkpoints work. */
+describe.skipIf(why !== '')(`with CRIU${why}`, () => {
+  let engine: PrivateEngine;
+  let node: TestNode;
+
+  beforeAll(async () => {
+    if ('missing' in criu) return;
+    const image = imageTag('base');
+    engine = await PrivateEngine.start({ liveRestore: false, criuFolder: criu.folder });
+    await engine.copyImages([image]);
+    node = await startTestNode({ DOCKER_HOST: `unix://${engine.socketPath}`, GLOVEBOX_CHECKPOINTS: 'on' });
+    const pool = [{ template: 'base', image, network: 'off' as const, count: 0 }];
+    node.plane.answer = { ...node.plane.answer, pool };
+  });
+  afterAll(async () => {
+    await node?.close();
+    await engine?.remove();
+  });
+
+  const outcomeOf = (events: Event[]): SandboxOutcome => {
+    const last = events.at(-1);
+    if (last?.t !== 'result') throw new Error(`refused: ${JSON.stringify(last)} ${node.log().slice(-2000)}`);
+    return last.value as SandboxOutcome;
+  };
+  const pause = async (sandboxId: string, revision: number) =>
+    outcomeOf(await node.edge.call('sandbox.pause', { sandboxId }, { revision, memory: true }, 60_000));
+  const resume = async (sandboxId: string, revision: number) =>
+    outcomeOf(await node.edge.call('sandbox.resume', { sandboxId }, { revision, ttlMs: 120_000 }, 60_000));
+  const shell = (script: string, rest: object = {}) =>
+    processSpec({ command: { kind: 'shell', script, login: false }, ...rest });
+  const textOf = (events: Event[]) => events.map(({ bytes }) => String(bytes ?? '')).join('');
+  const run = async (sandboxId: string, script: string, user = 'user') =>
+    textOf(await node.edge.call('process.start', { sandboxId }, { spec: shell(script, { user }), attach: attachment }));
+  /** Where the engine keeps what it has written of the youngest container; undefined where there is nothing. */
+  const checkpointFolder = async () => {
+    const [container] = await engine.docker.listContainers({ all: true });
+    const { ResolvConfPath } = await engine.docker.getContainer(container?.Id ?? '').inspect();
+    const folder = join(ResolvConfPath, '../checkpoints');
+    return (await readdir(folder).catch(() => [])).length > 0 ? folder : undefined;
+  };
+  const counter = 'n=0; while sleep 0.05; do n=$((n+1)); echo $n; done';
+
+  test('the probe finds out that they work, and the heartbeat says so', async () => {
+    const told = () => node.plane.beats.at(-1)?.checkpoint === 'criu' && node.log();
+    expect(await waitFor('the capability in a beat', told, 90_000)).toContain('checkpoints work here');
+  });
+
+  test('a pause frees the memory; resumed, a plain user’s process goes on where it was, and so does its reader', async () => {
+    const sandboxId = await node.create();
+    const channel = await node.edge.deliver(
+      'process.start',
+      { sandboxId },
+      { spec: shell(counter, { pty: { cols: 80, rows: 24 } }), attach: attachment },
+    );
+    await node.edge.until(channel, (events) => textOf(events).includes('5\r\n'));
+    expect(await pause(sandboxId, 2)).toMatchObject({ memoryKept: true, memoryFreed: true });
+    const folder = await checkpointFolder();
+    expect((await stat(folder ?? '')).mode & 0o077).toBe(0); // all that was in memory
+    const before = textOf(node.edge.events(channel)).trimEnd().split('\r\n').length;
+    expect(await resume(sandboxId, 3)).toMatchObject({ state: 'running', memoryKept: true });
+    expect(await checkpointFolder()).toBeUndefined();
+    const lines = (events: Event[]) => textOf(events).trimEnd().split('\r\n');
+    const events = await node.edge.until(channel, (all) => lines(all).length > before + 5);
+    expect(lines(events).slice(0, before + 5)).toEqual(
+      Array.from({ length: before + 5 }, (_, index) => `${index + 1}`),
+    );
+    await node.edge.call('sandbox.kill', { sandboxId }, { revision: 4, graceMs: 0 });
+  });
+
+  test('what confines a sandbox confines it after a restore as before', async () => {
+    const sandboxId = await node.create();
+    const facts = [
+      'grep -E "^(Seccomp|NoNewPrivs|Cap)" /proc/self/status',
+      'ulimit -Ha',
+      'wc -c < /proc/keys; stat -c %t:%T /proc/kcore',
+      'touch /proc/sys/kernel/domainname /.glovebox/x /.glovebox-run/x 2>&1',
+      // With whose /dev/null paths are masked is another test's.
+      'cut -d" " -f4- /proc/self/mountinfo | grep -v "^/null " | sed "s/ master:[0-9]*//" | sort; grep -c " /null " /proc/self/mountinfo',
+      'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids/pids.max 2>/dev/null',
+    ].join('; ');
+    const before = [await run(sandboxId, facts, 'root'), await run(sandboxId, facts)];
+    await pause(sandboxId, 2);
+    await resume(sandboxId, 3);
+    const after = [await run(sandboxId, facts, 'root'), await run(sandboxId, facts)];
+    expect(after).toEqual(before);
+    await node.edge.call('sandbox.kill', { sandboxId }, { revision: 4, graceMs: 0 });
+  });
+
+  test('what can’t be written (a connection within the sandbox) is frozen instead, and goes on', async () => {
+    const sandboxId = await node.create();
+    const connected = `python3 -c "
+import socket, threading, time
+server = socket.create_server(('127.0.0.1', 0))
+client = socket.create_connection(server.getsockname())
+server.accept()
+print('connected', flush=True)
+time.sleep(600)"`;
+    const channel = await node.edge.deliver(
+      'process.start',
+      { sandboxId },
+      { spec: shell(connected), attach: attachment },
+    );
+    await node.edge.until(channel, (events) => textOf(events).includes('connected'));
+    expect(await pause(sandboxId, 2)).toMatchObject({ memoryKept: true, memoryFreed: false });
+    await resume(sandboxId, 3);
+    expect(await run(sandboxId, 'echo on')).toBe('on\n');
+    await node.edge.call('sandbox.kill', { sandboxId }, { revision: 4, graceMs: 0 });
+  });
+
+  test('after kill -9 the next life restores it; a kill leaves nothing on the disk', async () => {
+    const sandboxId = await node.create();
+    await run(sandboxId, `(${counter}) > /workspace/count 2>&1 < /dev/null &`);
+    await pause(sandboxId, 2);
+    const [own] = await engine.docker.listContainers({ all: true });
+    await node.stop('SIGKILL');
+    await node.start();
+    expect(await resume(sandboxId, 3)).toMatchObject({ memoryKept: true });
+    const script =
+      'n=$(wc -l < /workspace/count); until [ $(wc -l < /workspace/count) -gt $n ]; do sleep 0.05; done; echo goes on';
+    expect(await run(sandboxId, script)).toBe('goes on\n');
+    await node.edge.call('sandbox.kill', { sandboxId }, { revision: 4, graceMs: 0 });
+    const left = await engine.docker.listContainers({ all: true }); // the probe of the new life may be among them
+    expect(left.map(({ Id }) => Id)).not.toContain(own?.Id ?? 'none');
+  });
+
+  test('unless it was told to, a node makes none where a restored sandbox’s root could change a device of the node’s', async () => {
+    await node.stop('SIGTERM');
+    await node.start({ GLOVEBOX_CHECKPOINTS: 'auto' });
+    const told = () => /checkpoint was tried.*|checkpoints work here/.exec(node.log())?.[0];
+    const found = await waitFor('the probe', told, 90_000);
+    // One that masks with the container's own is as good as a fresh one.
+    expect(found).toMatch(/node’s \/dev\/null|checkpoints work here/);
+  });
+});
