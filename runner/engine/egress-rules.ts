@@ -57,33 +57,36 @@ export const sameEgress = (a: Egress | undefined, b: Egress | undefined): boolea
 type Table = 'filter' | 'security';
 
 /** iptables-save leaves out what matches everything. */
-const match = (flag: '-s' | '-d', network: string): string => (network === '0.0.0.0/0' ? '' : `${flag} ${network} `);
+const everything = '0.0.0.0/0';
+const match = (flag: '-s' | '-d', network: string): string => (network === everything ? '' : `${flag} ${network} `);
 
 /**
  * What a sandbox sends is held against its rules in both tables; what comes back on a connection that is open already in `security`
  * alone, so that a peer which is denied from now on is no longer heard either.
  */
 export function sandboxRules(installationId: string, address: string, egress: Egress, table: Table): string[] {
-  const { sent, received } = sandboxChains(installationId, address);
+  const { sent, received, asked } = sandboxChains(installationId, address);
   const { refuse } = chainNames(installationId);
+  // Names carry data out: the resolver is for sandboxes that may reach something, unless what they may reach names it.
+  const names = egress.deny.includes(everything) ? [`-A ${asked} -j ${sent}`] : [];
   const chain = (name: string, flag: '-s' | '-d'): string[] => [
     ...egress.allow.map((network) => `-A ${name} ${match(flag, network)}-j RETURN`),
     ...egress.deny.map((network) => `-A ${name} ${match(flag, network)}-j ${refuse}`),
   ];
-  return [...chain(sent, '-d'), ...(table === 'security' ? chain(received, '-s') : [])];
+  return [...chain(sent, '-d'), ...(table === 'security' ? chain(received, '-s') : []), ...names];
 }
 
 /** The rules by which packets find the chains of their sandbox, without the leading `-A`. */
 function jumps(installationId: string, address: string, table: Table): string[] {
-  const { egress, reply } = chainNames(installationId);
-  const { sent, received } = sandboxChains(installationId, address);
+  const { egress, reply, names } = chainNames(installationId);
+  const { sent, received, asked } = sandboxChains(installationId, address);
   const back = table === 'security' ? [`${reply} -d ${address}/32 -j ${received}`] : [];
-  return [`${egress} -s ${address}/32 -j ${sent}`, ...back];
+  return [`${egress} -s ${address}/32 -j ${sent}`, ...back, `${names} -s ${address}/32 -j ${asked}`];
 }
 
 const chainsOf = (installationId: string, address: string, table: Table): string[] => {
-  const { sent, received } = sandboxChains(installationId, address);
-  return table === 'security' ? [sent, received] : [sent];
+  const { sent, received, asked } = sandboxChains(installationId, address);
+  return table === 'security' ? [sent, received, asked] : [sent, asked];
 };
 
 /** Of all sandboxes that have rules: the chains' names, and their rules in order. */

@@ -11,15 +11,18 @@ export const chainNames = (installationId: string) => {
     /** Lead to the sandboxes' own chains, by their addresses. */
     egress: `${prefix}EGRESS`,
     reply: `${prefix}REPLY`,
+    /** The same for questions to the resolver. */
+    names: `${prefix}NAMES`,
     refuse: `${prefix}REFUSE`,
   };
 };
 
-/** Of the sandbox at an address: what it sends, and what is sent back to it. */
+/** Of the sandbox at an address: what it sends, what is sent back to it, and what it asks the resolver. */
 export const sandboxChains = (installationId: string, address: string) => {
   const hex = address
     .split('.')
     .map((part) => Number(part).toString(16).padStart(2, '0'))
     .join('');
-  return { sent: `${chainPrefix(installationId)}S${hex}`, received: `${chainPrefix(installationId)}R${hex}` };
+  const prefix = chainPrefix(installationId);
+  return { sent: `${prefix}S${hex}`, received: `${prefix}R${hex}`, asked: `${prefix}N${hex}` };
 };

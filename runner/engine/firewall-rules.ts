@@ -72,12 +72,13 @@ export function chainRules(plan: FirewallPlan, family: Family, table: Table): st
     table === 'filter' ? refusals.map((rule) => `-A ${chains.refuse} ${rule}`) : [`-A ${chains.refuse} -j DROP`];
   if (family === 'ipv6')
     return [...refusal, ...[chains.out, chains.back, chains.node].map((chain) => `-A ${chain} ${refuse}`)];
-  const resolver = (chain: string, address: '-s' | '-d', port: '--sport' | '--dport'): string[] =>
+  const resolver = (chain: string, address: '-s' | '-d', port: '--sport' | '--dport', targets: string[]): string[] =>
     plan.resolvers.flatMap((own) =>
-      ['udp', 'tcp'].map(
-        (protocol) => `-A ${chain} ${address} ${own}/32 -p ${protocol} -m ${protocol} ${port} 53 -j RETURN`,
+      ['udp', 'tcp'].flatMap((protocol) =>
+        targets.map((to) => `-A ${chain} ${address} ${own}/32 -p ${protocol} -m ${protocol} ${port} 53 -j ${to}`),
       ),
     );
+  const asked = [chains.names, 'RETURN'];
   return [
     ...refusal,
     ...(table === 'filter'
@@ -88,7 +89,7 @@ export function chainRules(plan: FirewallPlan, family: Family, table: Table): st
       : []),
     // A program may speak from any address of its own, and only the sandbox's outer one says whose rules hold.
     `-A ${chains.out} -s 127.0.0.0/8 ${refuse}`,
-    ...resolver(chains.out, '-d', '--dport'),
+    ...resolver(chains.out, '-d', '--dport', asked),
     // Neighbours, and whatever a published port of the node's own leads to.
     `-A ${chains.out} -o ${plan.bridge} ${refuse}`,
     `-A ${chains.out} -m conntrack --ctstate DNAT ${refuse}`,
@@ -103,13 +104,13 @@ export function chainRules(plan: FirewallPlan, family: Family, table: Table): st
     `-A ${chains.back} -m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP`,
     ...(table === 'security'
       ? [
-          ...resolver(chains.back, '-s', '--sport'),
+          ...resolver(chains.back, '-s', '--sport', ['RETURN']),
           // Errors on the way (RELATED) come from any router's address.
           `-A ${chains.back} -m conntrack --ctstate ESTABLISHED -j ${chains.reply}`,
         ]
       : []),
     // To the node itself, whichever addresses it has or will have.
-    ...resolver(chains.node, '-d', '--dport'),
+    ...resolver(chains.node, '-d', '--dport', asked),
     `-A ${chains.node} ${refuse}`,
     ...egressSection(plan.installationId, plan.sandboxes, table).rules,
   ];

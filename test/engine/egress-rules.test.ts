@@ -104,11 +104,15 @@ describe('whatever a sandbox’s rules are', () => {
     );
   });
 
-  test('the resolver answers, and neighbours are not concerned', () => {
+  test('the resolver answers who may reach anything, and neighbours are not concerned', () => {
     fc.assert(
       fc.property(rules, address, (its, to) => {
         fc.pre(!alwaysDenied(to));
-        expect(judgeSent(its, { from: sandbox, to: resolver, port: 53 })).toBe('returned');
+        const sealed = its.deny.some((denied) => denied.endsWith('/0') && !denied.includes(':'));
+        const named = its.allow.some((allowed) => !allowed.includes(':') && within(allowed, resolver));
+        const answered = !sealed || named ? 'returned' : 'refused';
+        expect(judgeSent(its, { from: sandbox, to: resolver, port: 53 })).toBe(answered);
+        expect(judgeSent(its, { from: neighbour, to: resolver, port: 53 })).toBe('returned');
         expect(judgeSent(its, { from: neighbour, to, port: 80 })).toBe('returned');
       }),
     );
@@ -143,7 +147,7 @@ describe('scripts', () => {
     ]);
     expect(setScript('0123456789ab', sandbox, egress, false)).not.toMatch(/EGRESS|REPLY/);
     const cleared = clearScript('0123456789ab', sandbox);
-    expect(cleared.match(/^-X \S+/gm)).toHaveLength(3);
+    expect(cleared.match(/^-X \S+/gm)).toHaveLength(5);
     expect(cleared).not.toContain('-A ');
   });
 

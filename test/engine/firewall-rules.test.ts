@@ -72,7 +72,7 @@ describe('the rules', () => {
 
   test('chain names fit into 28 characters', () => {
     const names = applyScript(plan, 'ipv4', '').match(/(?<=^:)\S+/gm) ?? [];
-    expect(names.length).toBe(2 * 6 + 3);
+    expect(names.length).toBe(2 * 7 + 5);
     expect(names.every((name) => name.length <= 28)).toBe(true);
   });
 });

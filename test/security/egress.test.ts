@@ -117,11 +117,17 @@ describe('rules of a sandbox', () => {
     }
   });
 
-  test('the resolver answers where everything is denied', async () => {
-    if ((await nodeResolver()) === undefined) return; // the engine asks a loopback resolver itself
+  test('where everything is denied the resolver does not answer either, unless it is allowed by its address', async () => {
+    const resolver = await nodeResolver();
+    if (resolver === undefined) return; // the engine asks a loopback resolver itself
+    const ask = async (): Promise<string> =>
+      (await sandbox.run('RES_OPTIONS="timeout:1 attempts:1" getent ahostsv4 deb.debian.org | head -1')).stdout;
     await set([], ['0.0.0.0/0', '::/0']);
-    const { stdout } = await sandbox.run('getent ahostsv4 deb.debian.org | head -1');
-    expect(stdout).toMatch(/^\d+\.\d+\.\d+\.\d+/);
+    expect(await ask()).toBe('');
+    await set([resolver], ['0.0.0.0/0']);
+    expect(await ask()).toMatch(/^\d+\.\d+\.\d+\.\d+/);
+    await set([], ['203.0.113.0/24']);
+    expect(await ask()).toMatch(/^\d+\.\d+\.\d+\.\d+/);
   });
 
   test('a connection that is open to what is denied from now on is cut, and a datagram’s peer is no longer heard', async () => {
