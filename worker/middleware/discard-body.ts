@@ -6,12 +6,16 @@ const discardMaxBytes = 64 * 1024 * 1024;
 const discardMaxMs = 10_000;
 
 export const discardBody = async (reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> => {
-  const untilMs = Date.now() + discardMaxMs;
-  let bytes = 0;
-  while (bytes < discardMaxBytes && Date.now() < untilMs) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    bytes += value.byteLength;
+  // A read that waits ends with it, too.
+  const late = setTimeout(() => void reader.cancel().catch(() => undefined), discardMaxMs);
+  try {
+    for (let bytes = 0; bytes < discardMaxBytes;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      bytes += value.byteLength;
+    }
+    await reader.cancel();
+  } finally {
+    clearTimeout(late);
   }
-  await reader.cancel();
 };
