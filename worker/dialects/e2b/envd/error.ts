@@ -17,5 +17,7 @@ export const renderEnvdFailure = (thrown: unknown, c: Handled): Response => {
   logFailure(c, error, thrown);
   if (isGone(error)) return sandboxGone(c, c.var.sandbox?.sandboxId ?? '');
   if (error.retryAfterSeconds !== undefined) c.header('retry-after', String(Math.ceil(error.retryAfterSeconds)));
-  return c.json({ code: error.status, message: error.message }, error.status as ContentfulStatusCode);
+  // To the SDKs a 502 says that the sandbox is gone, where only the way to it is.
+  const status = error.status === 502 ? 503 : error.status;
+  return c.json({ code: status, message: error.message }, status as ContentfulStatusCode);
 };

@@ -2,8 +2,7 @@ import { ServiceError } from '../../../../core/errors.ts';
 import { renderEnvdFailure } from '../error.ts';
 import type { Handled } from '../route.ts';
 
-const said = (c: Handled, code: 400 | 401 | 404 | 406 | 500, message: string): Response =>
-  c.json({ code, message }, code);
+const said = (c: Handled, code: 400 | 401 | 404 | 406, message: string): Response => c.json({ code, message }, code);
 
 export const notAcceptable = (c: Handled): Response =>
   said(c, 406, 'no acceptable encoding found: gzip and identity are supported');
@@ -14,8 +13,6 @@ export const renderFileFailure = (error: unknown, c: Handled): Response => {
   const { code, filePath: path } = error;
   if (code === 'user_not_found') return said(c, 401, `error looking up user: ${error.message}`);
   if (code === 'file_not_found' && path !== undefined) return said(c, 404, `path '${path}' does not exist`);
-  // A 502 would say that the sandbox is gone.
-  if (code === 'transfer_failed') return said(c, 500, error.message);
   return renderEnvdFailure(error, c);
 };
 
