@@ -56,6 +56,14 @@ test('a named snapshot is found, replaced and deleted by its name, with its slas
   await expect(Sandbox.create('work', e2b.options)).rejects.toThrow('not found');
 });
 
+test('snapshots and timeouts of one sandbox wait for each other, and nobody is told of a conflict', async () => {
+  const source = await e2b.create();
+  const timeouts = [250_000, 260_000].map((timeoutMs) => source.setTimeout(timeoutMs));
+  await Promise.all([source.createSnapshot(), ...timeouts, source.createSnapshot()]);
+  const { endAt } = await source.getInfo();
+  expect(endAt.getTime()).toBeGreaterThan(Date.now() + 200_000);
+});
+
 test('snapshots are listed in pages, and by the sandbox that they are of', async () => {
   const [one, two] = await Promise.all([e2b.create(), e2b.create()]);
   const taken: string[] = [];

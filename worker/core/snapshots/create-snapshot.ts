@@ -14,8 +14,8 @@ export interface CreateSnapshot {
 }
 
 /**
- * Answers once its object is whole, so that any node with the image boots it. Throws not_found, sandbox_ended, conflict (another change is
- * under way), quota_exceeded, snapshot_too_large, not_implemented, or what else the runner answered; nothing is left behind then.
+ * Answers once its object is whole, so that any node with the image boots it. Throws not_found, sandbox_ended, conflict (another change
+ * goes on for too long), quota_exceeded, snapshot_too_large, not_implemented, or what else the runner answered; nothing is left behind then.
  */
 export const createSnapshot = async (ctx: Context, sandboxId: string, input: CreateSnapshot): Promise<Snapshot> => {
   await requireSnapshotStore(ctx);

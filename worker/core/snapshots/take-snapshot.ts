@@ -7,7 +7,9 @@ import type { TakenSnapshot } from '../../../runner/protocol/snapshots.ts';
 import { ServiceError } from '../errors.ts';
 import { newSnapshotId } from '../ids.ts';
 import type { Context } from '../ports.ts';
+import { refusalOf } from '../sandbox-state.ts';
 import { abandonJob, closeJob, envelopeOf, openJob, runnerOf } from '../sandboxes/open-job.ts';
+import { whileConflict } from '../sandboxes/while-conflict.ts';
 import { giveUpSnapshot } from './remove-snapshot.ts';
 import { snapshotLimits } from './snapshot-limits.ts';
 
@@ -18,15 +20,17 @@ export interface NewSnapshot {
 }
 
 /**
- * Takes the files of a sandbox, which stands still meanwhile and goes on, into its own node's store: what boots there needs no more. The row
- * is `making` and has its size only once its object is claimed. Throws quota_exceeded, or what the state and the runner refuse; then nothing
- * is left.
+ * Takes the files of a sandbox, which stands still meanwhile and goes on, into its own node's store: what boots there needs no more. Waits for
+ * another change of it that is under way. The row is `making` and has its size only once its object is claimed. Throws quota_exceeded, or
+ * what the state and the runner refuse; then nothing is left.
  */
 export const takeSnapshot = async (
   ctx: Context,
   source: Sandbox,
   input: NewSnapshot,
 ): Promise<{ snapshot: Snapshot; sizeBytes: number }> => {
+  // Where it will be is not settled yet.
+  if (source.state === 'creating') throw refusalOf('snapshot', source);
   const made = newRow(ctx, source, input);
   if (!(await insert(ctx, made))) throw tooMany();
   try {
@@ -50,7 +54,7 @@ export const gone = (): ServiceError =>
   new ServiceError('deadline_exceeded', 'The snapshot took too long and was given up. Try again.');
 
 const runJob = async (ctx: Context, source: Sandbox, { id, purpose }: Snapshot): Promise<TakenSnapshot> => {
-  const row = await openJob(ctx, source.id, 'snapshot');
+  const row = await whileConflict(ctx, () => openJob(ctx, source.id, 'snapshot'));
   const key = await ctx.snapshotKeys.keyOf(id);
   const job = { ...envelopeOf(ctx, row), snapshotId: id, key, passEnvironment: purpose === 'fork' };
   const { snapshot } = await ctx.broker

@@ -5,6 +5,7 @@ import { killSandbox } from '../../core/sandboxes/end-sandbox.ts';
 import { extendDeadline } from '../../core/sandboxes/extend-deadline.ts';
 import { getSandbox } from '../../core/sandboxes/get-sandbox.ts';
 import { setDeadline } from '../../core/sandboxes/set-deadline.ts';
+import { whileConflict } from '../../core/sandboxes/while-conflict.ts';
 import { createInputOf, newSandboxInput, type CreateTerms } from './new-sandbox.ts';
 import { ofSandbox, sandboxNotFound } from './of-sandbox.ts';
 import { readJson } from './read-json.ts';
@@ -33,11 +34,12 @@ const kill = ofSandbox(async (c, ctx, sandboxId) => {
 
 const timeoutBody = z.object({ timeout: timeoutInput });
 
-/** A paused sandbox has no time to set: E2B says that there is none. */
+/** Waits for a snapshot or other rules that are under way. A paused sandbox has no time to set: E2B says that there is none. */
 const changeTimeout = ofSandbox(
   async (c, ctx, sandboxId) => {
     const { timeout } = await readJson(c, timeoutBody);
-    await setDeadline(ctx, sandboxId, withinLimit(ctx, timeout));
+    const seconds = withinLimit(ctx, timeout);
+    await whileConflict(ctx, () => setDeadline(ctx, sandboxId, seconds));
     return c.body(null, 204);
   },
   ['sandbox_not_running'],
@@ -52,7 +54,8 @@ const refresh = ofSandbox(
   async (c, ctx, sandboxId) => {
     const { duration } = await readJson(c, refreshBody);
     const seconds = Math.max(duration, refreshSeconds.shortest);
-    await extendDeadline(ctx, sandboxId, Math.min(seconds, ctx.actor.tenant.maxTtlSeconds));
+    const allowed = Math.min(seconds, ctx.actor.tenant.maxTtlSeconds);
+    await whileConflict(ctx, () => extendDeadline(ctx, sandboxId, allowed));
     return c.body(null, 204);
   },
   ['sandbox_not_running'],
