@@ -1,8 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { contextOf } from '../../api/context.ts';
 import { timestampOf } from '../../api/timestamp.ts';
-import { ServiceError } from '../../core/errors.ts';
-import type { Context } from '../../core/ports.ts';
+import { ServiceError, type ErrorCode } from '../../core/errors.ts';
 import { getMetricsHistory } from '../../core/sandboxes/get-metrics-history.ts';
 import { sandboxRefOf } from '../../core/sandboxes/sandbox-ref.ts';
 import { idOf, ofSandbox } from './of-sandbox.ts';
@@ -27,16 +26,6 @@ const viewSample = (sample: Sample) => ({
 const seconds = z.coerce.number().pipe(z.int().min(0).max(253_402_300_799));
 const range = z.object({ start: seconds.optional(), end: seconds.optional() });
 
-/** None of one that is paused: nothing runs in it. */
-const samplesNow = async (ctx: Context, sandboxId: string): Promise<Sample[]> => {
-  try {
-    return [await ctx.broker.metrics(sandboxRefOf(ctx, sandboxId))];
-  } catch (error) {
-    if (error instanceof ServiceError && error.code === 'sandbox_not_running') return [];
-    throw error;
-  }
-};
-
 const get = ofSandbox(async (c, ctx, sandboxId) => {
   const { start, end } = readQuery(c, range);
   // Whole seconds: the one that ends the range is in it to its end.
@@ -57,19 +46,27 @@ const many = z.object({
     .pipe(z.array(z.string()).max(sandboxesCount, `Too many sandboxes requested, maximum is ${sandboxesCount}`)),
 });
 
-const missing = ['not_found', 'sandbox_ended'];
+/** Of these there is nothing to tell: what the caller has not got, what nothing runs in, what is out of reach for now. */
+const untold: readonly ErrorCode[] = [
+  'not_found',
+  'sandbox_ended',
+  'sandbox_not_running',
+  'not_started',
+  'unavailable',
+  'runner_lost',
+  'deadline_exceeded',
+];
 
-/** The latest of each; what the caller has not got is left out. */
+/** What each uses now. One node that does not answer takes nothing from the others' sandboxes. */
 const getMany = async (c: Handled) => {
   const ctx = contextOf(c);
   const ids = [...new Set(readQuery(c, many).sandbox_ids.map(idOf))];
   const sandboxes: Record<string, ReturnType<typeof viewSample>> = {};
   const latestOf = async (sandboxId: string): Promise<void> => {
     try {
-      const latest = (await samplesNow(ctx, sandboxId)).at(-1);
-      if (latest) sandboxes[sandboxId] = viewSample(latest);
+      sandboxes[sandboxId] = viewSample(await ctx.broker.metrics(sandboxRefOf(ctx, sandboxId)));
     } catch (error) {
-      if (!(error instanceof ServiceError && missing.includes(error.code))) throw error;
+      if (!(error instanceof ServiceError && untold.includes(error.code))) throw error;
     }
   };
   for (let at = 0; at < ids.length; at += parallelCount) {

@@ -6,7 +6,7 @@ import { actorOfSandbox, type SandboxAccess } from '../../core/access/sandbox-ac
 import { sandboxOfToken } from '../../core/access/sandbox-tokens.ts';
 import type { Context } from '../../core/ports.ts';
 import { limits } from '../../core/traffic/limits.ts';
-import { judgePreview } from '../../core/traffic/previews.ts';
+import { judgePreview, type PreviewVerdict } from '../../core/traffic/previews.ts';
 import { readSandboxHost } from '../../core/traffic/sandbox-host.ts';
 import { ensureAwake } from '../../core/traffic/wake-sandbox.ts';
 import { serveEnvd } from './envd/app.ts';
@@ -73,18 +73,17 @@ const toPort = async (c: Handled, traffic: ToPort): Promise<Response> => {
     c.set('sandbox', access);
     const ctx: Context = { ...adminContextOf(c), actor: actorOfSandbox(access) };
     if (port === limits.envdPort) return await serveEnvd(c, access, () => ensureAwake(ctx, access));
-    return (await refusal(c, access, traffic)) ?? (await exchange(c, ctx, access, traffic));
+    const verdict = await judgePreview(ctx.signer, traffic, traffic.suffix, ctx.now());
+    return (await refusal(c, access, verdict)) ?? (await exchange(c, ctx, access, traffic, verdict));
   } catch (error) {
     return renderProxyFailure(error, c, sandboxId, port);
   }
 };
 
 /** A preview's signature or the traffic token, where one is asked for; undefined: it may pass. */
-const refusal = async (c: Handled, access: SandboxAccess, traffic: ToPort): Promise<Response | undefined> => {
-  const { services } = c.var;
-  const { signer } = services;
+const refusal = async (c: Handled, access: SandboxAccess, verdict: PreviewVerdict): Promise<Response | undefined> => {
+  const { signer } = c.var.services;
   const { sandboxId } = access;
-  const verdict = await judgePreview(signer, traffic, traffic.suffix, services.now());
   if (verdict === 'valid') return undefined;
   if (verdict !== 'none') return previewRefused(c, sandboxId, verdict);
   if (access.publicPorts) return undefined;
@@ -94,14 +93,13 @@ const refusal = async (c: Handled, access: SandboxAccess, traffic: ToPort): Prom
   return trafficTokenInvalid(c, sandboxId);
 };
 
-const exchange = async (c: Handled, ctx: Context, access: SandboxAccess, traffic: ToPort): Promise<Response> => {
-  const { port, by, suffix } = traffic;
-  const signed = (await judgePreview(ctx.signer, traffic, suffix, ctx.now())) === 'none' ? undefined : suffix;
-  return exchangeWithPort(c, ctx, {
-    access,
-    port,
-    target: targetOf(c.req.url),
-    asked: askedFor(c, signed, false),
-    on: by,
-  });
+const exchange = (
+  c: Handled,
+  ctx: Context,
+  access: SandboxAccess,
+  { port, by, suffix }: ToPort,
+  verdict: PreviewVerdict,
+): Promise<Response> => {
+  const asked = askedFor(c, verdict === 'none' ? undefined : suffix, false);
+  return exchangeWithPort(c, ctx, { access, port, target: targetOf(c.req.url), asked, on: by });
 };

@@ -38,6 +38,7 @@ export const unservedRoutes: readonly E2bRoute[] = [
     'POST /secrets/{secretID}',
     'DELETE /secrets/{secretID}',
   ]),
+  ...unserved('Other names for API keys', ['PATCH /api-keys/{apiKeyID}']),
   ...unserved('Access tokens', ['POST /access-tokens', 'DELETE /access-tokens/{accessTokenID}']),
   ...unserved('The operator’s routes', [
     'GET /nodes',
