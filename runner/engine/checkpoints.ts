@@ -80,7 +80,9 @@ export class Checkpoints {
     try {
       await withCheckpoints(this.#docker.getContainer(containerId)).deleteCheckpoint(name);
     } catch (error) {
-      const none = engineStatus(error) === 404 || /does not exist|no such/i.test(engineMessage(error));
+      // 501: outside of its experimental mode the engine makes none.
+      const status = engineStatus(error);
+      const none = status === 404 || status === 501 || /does not exist|no such/i.test(engineMessage(error));
       if (!none) throw error;
     }
   }

@@ -273,6 +273,8 @@ class DockerEngine implements ContainerEngine {
   async restart(containerId: string): Promise<void> {
     const container = this.#docker.getContainer(containerId);
     await this.#startAgain(containerId, () => this.#act('start', () => container.start()));
+    // One that could not be restored, or was not to be: it holds all that was in memory.
+    await this.#checkpoints.discard(containerId);
   }
 
   async #startAgain(containerId: string, start: () => Promise<void>): Promise<void> {

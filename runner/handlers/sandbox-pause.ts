@@ -23,7 +23,7 @@ export const resumeSandbox: LifecycleHandler<'sandbox.resume'> = async (context,
     sandboxes.setDeadline(sandbox, changeDeadline(sandbox.deadline, change, monotonicMs()));
     return { state: 'running', expiresAtMs: expiresAtMs(sandbox) };
   }
-  const memoryKept = await wake(context, sandbox, home, signal);
+  const memoryKept = await wake(context, sandbox, home, job.memory, signal);
   if (sandbox.state !== 'paused') throw endedMeanwhile();
   sandbox.state = 'running';
   sandbox.rest = undefined;

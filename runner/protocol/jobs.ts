@@ -198,9 +198,10 @@ export const jobCatalog = {
     data: lifecycleEnvelope.extend({ memory: z.boolean() }),
     result: sandboxOutcome,
   },
+  /** Without memory, what the pause has kept of its processes is given up: it begins anew with its files. */
   'sandbox.resume': {
     queue: 'lifecycle',
-    data: lifecycleEnvelope.extend({ ttlMs: z.int().min(1000) }),
+    data: lifecycleEnvelope.extend({ ttlMs: z.int().min(1000), memory: z.boolean().default(true) }),
     result: sandboxOutcome,
   },
   /** Takes its files; it stands still meanwhile. `passEnvironment`: what boots from it can have its environment. */

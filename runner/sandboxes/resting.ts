@@ -102,13 +102,20 @@ async function leave(
 
 /**
  * From paused to a container that runs, with its agent there; its state is the caller's to set. Answers whether processes go on where they
- * were: what can't be restored begins anew with its files. Where it rejects, it rests as before.
+ * were: what can't be restored, and what shall not be (`memory` false), begins anew with its files. Where it rejects it stays at rest, what
+ * was frozen and shall not go on perhaps with its files only.
  */
-export async function wake(parts: RestParts, sandbox: Sandbox, home: Home, signal: AbortSignal): Promise<boolean> {
+export async function wake(
+  parts: RestParts,
+  sandbox: Sandbox,
+  home: Home,
+  memory: boolean,
+  signal: AbortSignal,
+): Promise<boolean> {
   switch (sandbox.rest) {
     case 'checkpointed':
       parts.capacity.checkMemory();
-      if (await restore(parts, sandbox, home, signal)) return true;
+      if (memory && (await restore(parts, sandbox, home, signal))) return true;
       await restart(parts, sandbox, home, signal);
       for (const running of sandbox.processes.values()) running.stopped();
       return false;
@@ -118,11 +125,33 @@ export async function wake(parts: RestParts, sandbox: Sandbox, home: Home, signa
       return false;
     case 'frozen':
     case undefined:
+      if (!memory) {
+        await drop(parts, sandbox, home);
+        await restart(parts, sandbox, home, signal);
+        return false;
+      }
       await parts.engine.unpause(home.containerId).catch(engineFailed);
       return true;
     default:
       return sandbox.rest satisfies never;
   }
+}
+
+/** Ends a frozen one's processes where they stand. On record first, so that a next life, and who watches the engine, know what they find. */
+async function drop({ sandboxes, engine }: RestParts, sandbox: Sandbox, { containerId }: Home): Promise<void> {
+  sandbox.rest = 'stopped';
+  sandboxes.save(sandbox);
+  const failure: unknown = await engine.stop(containerId).then(
+    () => undefined,
+    (error: unknown) => error ?? new Error('it failed'),
+  );
+  if (sandbox.state !== 'paused') throw endedMeanwhile();
+  if (failure !== undefined && (await engine.findExit(containerId).catch(() => undefined)) === undefined) {
+    sandbox.rest = 'frozen';
+    sandboxes.save(sandbox);
+    engineFailed(failure);
+  }
+  for (const running of sandbox.processes.values()) running.stopped();
 }
 
 async function restore(

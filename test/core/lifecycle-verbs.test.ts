@@ -69,6 +69,25 @@ test('a resume that is known not to have happened leaves it paused; one whose fa
   }
 });
 
+test.each([
+  ['not_started', true],
+  ['runner_lost', false],
+] as const)(
+  'a resume without memory that was %s: the record tells the memory kept (%s) as it is, or as it was asked to become',
+  async (code, memoryKept) => {
+    const cell = scriptedCell({
+      runner: ({ name }) => {
+        if (name === 'sandbox.resume') throw new ServiceError(code, 'The script says so.');
+      },
+      outcome: ({ name }) => (name === 'sandbox.pause' ? { memoryKept: true, memoryFreed: false } : {}),
+    });
+    const { sandbox } = await createSandbox(cell.context, createInput);
+    await pauseSandbox(cell.context, sandbox.id, true);
+    await expect(resumeSandbox(cell.context, sandbox.id, undefined, false)).rejects.toMatchObject({ code });
+    expect(await getSandbox(cell.context, sandbox.id)).toMatchObject({ state: 'paused', memoryKept });
+  },
+);
+
 test('a deadline whose fate is unknown leaves the earlier of the two on record: a lower bound', async () => {
   const { context, id } = await runningWith('sandbox.deadline', 'runner_lost');
   const before = await getSandbox(context, id);

@@ -88,6 +88,26 @@ test('resumed, it begins anew in the same container: same id, its environment, a
   await kill(sandboxId, 4);
 });
 
+test('resumed without its memory, what was frozen begins anew with its files, and nothing of it goes on', async () => {
+  const { edge, engine } = harness;
+  const { sandboxId, session } = await harness.create({ env: { SECRET: 'kept' } });
+  const channel = await edge.deliver('process.start', { sandboxId }, { spec: processSpec(), attach: attachment });
+  await edge.until(channel, (events) => events.at(-1)?.t === 'started');
+  expect(await pause(sandboxId, 2, true)).toMatchObject({ memoryKept: true });
+  session.configured = undefined;
+  const cold = (revision: number) =>
+    edge.call('sandbox.resume', { sandboxId }, { revision, ttlMs: 60_000, memory: false });
+  engine.failStops = 1;
+  expect((await cold(3)).at(-1)).toMatchObject({ fault: { code: 'engine_failed' } });
+  expect(containerOf(sandboxId).state).toBe('paused');
+  expect(outcomeOf(await cold(4))).toMatchObject({ state: 'running', memoryKept: false });
+  expect(session.configured).toMatchObject({ env: { SECRET: 'kept' } });
+  const events = await edge.until(channel, (all) => all.at(-1)?.t === 'exit');
+  expect(events.at(-1)).toMatchObject({ exit: { reason: 'killed' } });
+  expect(await runs(sandboxId)).toBe(true);
+  await kill(sandboxId, 5);
+});
+
 test('environments are in no log, and in a journal that only its owner reads', async () => {
   const { sandboxId } = await harness.create({ env: { SECRET: 'nowhere-in-logs' } });
   await pause(sandboxId, 2, false);

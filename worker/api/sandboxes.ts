@@ -83,14 +83,15 @@ export const registerSandboxes = (app: App): void => {
   });
 
   app.openapi(routes.resumeSandboxRoute, async (c) => {
-    const { timeoutSeconds } = c.req.valid('json');
-    const sandbox = await resumeSandbox(contextOf(c), c.req.valid('param').sandboxId, timeoutSeconds);
+    const { timeoutSeconds, memory } = c.req.valid('json');
+    const sandbox = await resumeSandbox(contextOf(c), c.req.valid('param').sandboxId, timeoutSeconds, memory);
     return c.json(viewSandbox(sandbox), 200);
   });
 
   app.openapi(routes.connectSandboxRoute, async (c) => {
-    const { timeoutSeconds } = c.req.valid('json');
-    const { sandbox, resumed } = await connectSandbox(contextOf(c), c.req.valid('param').sandboxId, timeoutSeconds);
+    const { timeoutSeconds, memory } = c.req.valid('json');
+    const { sandboxId } = c.req.valid('param');
+    const { sandbox, resumed } = await connectSandbox(contextOf(c), sandboxId, timeoutSeconds, memory);
     return c.json({ ...viewSandbox(sandbox), resumed }, 200);
   });
 

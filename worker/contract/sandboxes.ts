@@ -316,6 +316,11 @@ the memory.`,
   },
 });
 
+const resumesMemory = z.boolean().optional().openapi({
+  description:
+    'False: of a paused one, processes that its pause has kept are ended; it begins anew with its files. Absent: true.',
+});
+
 export const resumeSandboxRoute = createRoute({
   method: 'post',
   path: `${base}/{sandboxId}/resume`,
@@ -330,6 +335,7 @@ otherwise.`,
       z
         .strictObject({
           timeoutSeconds: timeoutSeconds.optional().openapi({ description: 'From now. Absent: what it had.' }),
+          memory: resumesMemory,
         })
         .openapi('ResumeSandbox'),
     ),
@@ -347,7 +353,9 @@ export const connectSandboxRoute = createRoute({
 paused or resumed is waited for, up to 30 seconds.`,
   request: {
     params: sandboxParams,
-    body: jsonBody(z.strictObject({ timeoutSeconds: timeoutSeconds.default(300) }).openapi('ConnectSandbox')),
+    body: jsonBody(
+      z.strictObject({ timeoutSeconds: timeoutSeconds.default(300), memory: resumesMemory }).openapi('ConnectSandbox'),
+    ),
   },
   responses: {
     200: {

@@ -15,7 +15,7 @@ export interface RecordedSandbox {
   expiresAtMs: number | null;
   startedAtMs: number | null;
   memoryMiB: number;
-  /** Of a pause: what was asked for. */
+  /** Of a pause or a resume that is under way: what was asked for. */
   memoryKept: boolean | null;
   ttlMs: number;
   deadlineMode: 'fixed' | 'idle';

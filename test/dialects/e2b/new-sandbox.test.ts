@@ -203,14 +203,23 @@ describe('a sandbox by its id', () => {
     expect(failureOf(await post('connect'))).toEqual(failure(400, /^timeout: /));
   });
 
-  test('is resumed without its memory only where its pause has kept none', async () => {
+  test('is resumed without its memory where that is asked for: files stay, processes do not go on', async () => {
     const { sandboxID } = await wire.create();
     const pause = (json: unknown) => wire.send('POST', `/sandboxes/${sandboxID}/pause`, { json });
     const cold = () => wire.send('POST', `/v2/sandboxes/${sandboxID}/connect`, { json: { memory: false } });
+    const run = (verb: 'exec' | 'processes', command: string, status: number) =>
+      wire.tenant.json<{ stdout: string }>(`/v1/sandboxes/${sandboxID}/${verb}`, {
+        method: 'POST',
+        json: { command },
+        status,
+      });
+    const exec = async (command: string) => (await run('exec', command, 200)).stdout;
     expect((await cold()).status).toBe(200);
-    await pause({ memory: true });
-    expect(failureOf(await cold())).toEqual(failure(400, /memory: false/));
-    expect((await wire.send('POST', `/v2/sandboxes/${sandboxID}/connect`)).status).toBe(201);
+    await run('processes', 'exec sleep 1234', 201);
+    await exec('touch kept; until pgrep -f "^sleep 1234$"; do sleep 0.05; done');
+    expect((await pause({ memory: true })).status).toBe(204);
+    expect((await cold()).status).toBe(201);
+    expect(await exec('ls kept; pgrep -cf "^sleep 1234$"')).toBe('kept\n0\n');
     await pause({ memory: false });
     expect((await cold()).status).toBe(201);
   });

@@ -13,9 +13,15 @@ export interface ConnectedSandbox {
 
 /**
  * A sandbox that runs, for timeoutSeconds from now at least: a running one keeps a later deadline, a paused one is resumed and runs for
- * just so long. Waits for one that is being made, paused or resumed. Throws not_found, sandbox_ended, conflict, or what the runner answered.
+ * just so long, `memory` false with its files only. Waits for one that is being made, paused or resumed. Throws not_found, sandbox_ended,
+ * conflict, or what the runner answered.
  */
-export const connectSandbox = (ctx: Context, sandboxId: string, timeoutSeconds: number): Promise<ConnectedSandbox> =>
+export const connectSandbox = (
+  ctx: Context,
+  sandboxId: string,
+  timeoutSeconds: number,
+  memory = true,
+): Promise<ConnectedSandbox> =>
   whileConflict(ctx, async () => {
     try {
       return { sandbox: await extendDeadline(ctx, sandboxId, timeoutSeconds), resumed: false };
@@ -24,5 +30,5 @@ export const connectSandbox = (ctx: Context, sandboxId: string, timeoutSeconds: 
     }
     if (timeoutSeconds < 1)
       throw new ServiceError('invalid_argument', 'A paused sandbox is resumed for 1 second at least.');
-    return { sandbox: await resumeSandbox(ctx, sandboxId, timeoutSeconds), resumed: true };
+    return { sandbox: await resumeSandbox(ctx, sandboxId, timeoutSeconds, memory), resumed: true };
   });

@@ -80,14 +80,20 @@ export const closeJob = async (
 
 /**
  * The job failed. What is known not to have happened leaves the record as it was; pause and resume whose fate is unknown stay open: the
- * sweep delivers them again. What a snapshot took is of no use without its answer. Rethrows.
+ * sweep delivers them again. What a snapshot took is of no use without its answer. `undo`: what opening it changed. Rethrows.
  */
-export const abandonJob = async (ctx: Context, row: Sandbox, job: OpenJob, error: unknown): Promise<never> => {
+export const abandonJob = async (
+  ctx: Context,
+  row: Sandbox,
+  job: OpenJob,
+  error: unknown,
+  undo: SandboxChange['set'] = {},
+): Promise<never> => {
   if (!isAmbiguous(error) || job === 'deadline' || job === 'snapshot') {
     await changeSandbox(ctx, {
       sandboxId: row.id,
       when: stillOpen(row, job),
-      set: { openJob: null, openJobDeadlineMs: null },
+      set: { ...undo, openJob: null, openJobDeadlineMs: null },
     });
   }
   throw error;

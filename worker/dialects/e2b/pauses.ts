@@ -22,13 +22,6 @@ const pause = ofSandbox(async (c, ctx, sandboxId) => {
   return c.body(null, 204);
 });
 
-/** A sandbox whose memory its pause has kept is resumed with it. */
-const refuseColdBoot = async (ctx: Context, sandboxId: string): Promise<void> => {
-  const { state, memoryKept } = await getSandbox(ctx, sandboxId);
-  if (state !== 'paused' || memoryKept === false) return;
-  throw new ServiceError('invalid_argument', 'Resuming without the memory (memory: false) is not offered here.');
-};
-
 const connectBody = z.object({ timeout: timeoutInput });
 const connectBodyV2 = z.object({ timeout: timeoutInput.optional(), memory: z.boolean().default(true) });
 const connectSeconds = 300;
@@ -42,9 +35,8 @@ const connect = ofSandbox(async (c, ctx, sandboxId) => {
 
 const connectV2 = ofSandbox(async (c, ctx, sandboxId) => {
   const { timeout, memory } = await readJson(c, connectBodyV2);
-  if (!memory) await refuseColdBoot(ctx, sandboxId);
   const seconds = timeout ?? Math.min(connectSeconds, ctx.actor.tenant.maxTtlSeconds);
-  const { sandbox, resumed } = await connectSandbox(ctx, sandboxId, withinLimit(ctx, seconds));
+  const { sandbox, resumed } = await connectSandbox(ctx, sandboxId, withinLimit(ctx, seconds), memory);
   return c.json(await viewAccess(ctx, sandbox), resumed ? 201 : 200);
 });
 

@@ -94,12 +94,11 @@ export class Sweep {
     if (runnerId === null) return;
     const { broker, after } = this.#parts;
     if (row.openJob === 'kill') return this.#kill(row);
-    if (row.openJob === 'pause') {
-      const job = { ...envelope(row), memory: row.memoryKept ?? true };
-      after(broker.lifecycle('sandbox.pause', runnerId, job, REDELIVERY_MS));
+    const job = { ...envelope(row), memory: row.memoryKept ?? true };
+    if (row.openJob === 'pause') after(broker.lifecycle('sandbox.pause', runnerId, job, REDELIVERY_MS));
+    if (row.openJob === 'resume') {
+      after(broker.lifecycle('sandbox.resume', runnerId, { ...job, ttlMs: row.ttlMs }, REDELIVERY_MS));
     }
-    if (row.openJob === 'resume')
-      after(broker.lifecycle('sandbox.resume', runnerId, { ...envelope(row), ttlMs: row.ttlMs }, REDELIVERY_MS));
     if (row.openJob === 'network') after(this.#changeNetwork(row, runnerId));
   }
 
