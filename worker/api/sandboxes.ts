@@ -1,3 +1,4 @@
+import * as lifecycle from '../contract/sandbox-lifecycle.ts';
 import * as routes from '../contract/sandboxes.ts';
 import { changeMetadata } from '../core/sandboxes/change-metadata.ts';
 import { connectSandbox } from '../core/sandboxes/connect-sandbox.ts';
@@ -66,14 +67,14 @@ export const registerSandboxes = (app: App): void => {
     return sandbox.state === 'ended' ? c.json(viewSandbox(sandbox), 200) : c.json(viewSandbox(sandbox), 202);
   });
 
-  app.openapi(routes.setTimeoutRoute, async (c) => {
+  app.openapi(lifecycle.setTimeoutRoute, async (c) => {
     const { timeoutSeconds, onlyExtend } = c.req.valid('json');
     const change = onlyExtend ? extendDeadline : setDeadline;
     const sandbox = await change(contextOf(c), c.req.valid('param').sandboxId, timeoutSeconds);
     return c.json(viewSandbox(sandbox), 200);
   });
 
-  app.openapi(routes.pauseSandboxRoute, async (c) => {
+  app.openapi(lifecycle.pauseSandboxRoute, async (c) => {
     const { sandbox, ...memory } = await pauseSandbox(
       contextOf(c),
       c.req.valid('param').sandboxId,
@@ -82,20 +83,20 @@ export const registerSandboxes = (app: App): void => {
     return c.json({ ...viewSandbox(sandbox), ...memory }, 200);
   });
 
-  app.openapi(routes.resumeSandboxRoute, async (c) => {
+  app.openapi(lifecycle.resumeSandboxRoute, async (c) => {
     const { timeoutSeconds, memory } = c.req.valid('json');
     const sandbox = await resumeSandbox(contextOf(c), c.req.valid('param').sandboxId, timeoutSeconds, memory);
     return c.json(viewSandbox(sandbox), 200);
   });
 
-  app.openapi(routes.connectSandboxRoute, async (c) => {
+  app.openapi(lifecycle.connectSandboxRoute, async (c) => {
     const { timeoutSeconds, memory } = c.req.valid('json');
     const { sandboxId } = c.req.valid('param');
     const { sandbox, resumed } = await connectSandbox(contextOf(c), sandboxId, timeoutSeconds, memory);
     return c.json({ ...viewSandbox(sandbox), resumed }, 200);
   });
 
-  app.openapi(routes.changeNetworkRoute, async (c) => {
+  app.openapi(lifecycle.changeNetworkRoute, async (c) => {
     const sandbox = await updateNetwork(contextOf(c), c.req.valid('param').sandboxId, c.req.valid('json'));
     return c.json(viewSandbox(sandbox), 200);
   });

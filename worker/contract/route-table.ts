@@ -19,6 +19,7 @@ import { orphanRoutes } from './orphans.ts';
 import { previewRoutes } from './previews.ts';
 import { runnerRoutes } from './runners.ts';
 import { processRoutes } from './processes.ts';
+import { sandboxLifecycleRoutes } from './sandbox-lifecycle.ts';
 import { sandboxRoutes } from './sandboxes.ts';
 import { skillRoutes } from './skills.ts';
 import { snapshotRoutes } from './snapshots.ts';
@@ -29,6 +30,7 @@ import { userRoutes } from './users.ts';
 /** Every route of the native API, once. The app takes body bounds and Allow headers from it; a test refuses duplicates. */
 export const routeTable: readonly RouteConfig[] = [
   ...sandboxRoutes,
+  ...sandboxLifecycleRoutes,
   ...snapshotRoutes,
   ...observationRoutes,
   ...Object.values(commandRoutes),
