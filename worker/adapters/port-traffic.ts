@@ -27,8 +27,8 @@ export class PortTraffic {
     const payload = { request, contentBase64, contentTransferId, contentBytes, answerTransferId };
     const broker = this.#brokers.ofSandbox(ref.sandboxId);
     try {
-      const asked = broker.requestPort(ref, payload) as Promise<Outcome<PortCallAnswer>>;
-      const answer = await this.#unlessGone(ref, answerTransferId, signal, askOnce(asked));
+      const ask = () => askOnce(broker.requestPort(ref, payload) as Promise<Outcome<PortCallAnswer>>);
+      const answer = await this.#unlessGone(ref, answerTransferId, signal, ask);
       if (answer.kind === 'inline') return answerOf(answer.head, answer.content, outgoing.sent);
       const body = await receiveTransfer(transferStub(this.#env, answerTransferId), 'client', answer.runnerId);
       if (!body.ok || !body.body) throw cut(new Error(`the transfer answered ${body.status}`));
@@ -47,8 +47,9 @@ export class PortTraffic {
   ): Promise<PortSocket | PortAnswer> {
     const socketId = newSocketId();
     const broker = this.#brokers.ofSandbox(ref.sandboxId);
-    const asked = broker.openPortSocket(ref, { request, protocols: [...protocols], socketId });
-    const answer = await this.#unlessGone(ref, socketId, signal, askOnce(asked as Promise<Outcome<PortSocketAnswer>>));
+    const payload = { request, protocols: [...protocols], socketId };
+    const ask = () => askOnce(broker.openPortSocket(ref, payload) as Promise<Outcome<PortSocketAnswer>>);
+    const answer = await this.#unlessGone(ref, socketId, signal, ask);
     if (answer.kind === 'refused') return answerOf(answer.head, answer.content, nothingSent);
     const upgraded = await joinSocket(this.#env, socketId, 'client', answer.runnerId);
     if (upgraded.status !== 101) throw cut(new Error(`the socket's place answered ${upgraded.status}`));
@@ -76,8 +77,9 @@ export class PortTraffic {
     return { contentBase64: null, contentTransferId, contentBytes, sent, abort: () => abandoned.abort() };
   }
 
-  /** A caller that goes away takes the request inside along. */
-  async #unlessGone<T>(ref: SandboxRef, callId: string, signal: AbortSignal, answer: Promise<T>): Promise<T> {
+  /** A caller that goes away takes the request inside along; for one that has gone before, none is made. */
+  async #unlessGone<T>(ref: SandboxRef, callId: string, signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+    if (signal.aborted) throw new ServiceError('stream_lost', 'The caller has gone.');
     const abandon = () => {
       this.#brokers
         .ofSandbox(ref.sandboxId)
@@ -85,9 +87,8 @@ export class PortTraffic {
         .catch(() => undefined);
     };
     signal.addEventListener('abort', abandon, { once: true });
-    if (signal.aborted) abandon();
     try {
-      return await answer;
+      return await ask();
     } finally {
       signal.removeEventListener('abort', abandon);
     }

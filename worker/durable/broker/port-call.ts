@@ -94,8 +94,8 @@ export class PortCalls {
   ): Promise<PortCallAnswer> {
     const reader = new HeadReader(portHead, (head) => head.body === 'inline');
     const data = { ...payload, ...envelopeOf(ref, route) };
-    const channel = await shard.deliver('port.request', route.runnerId, data, reader);
-    const { head, content } = await this.#answerOf(shard, reader, channel, payload.answerTransferId);
+    const deliver = () => shard.deliver('port.request', route.runnerId, data, reader);
+    const { head, content } = await this.#answerOf(shard, reader, deliver, payload.answerTransferId);
     if (head.body === 'transfer') return { kind: 'transfer', head, runnerId: route.runnerId };
     return { kind: 'inline', head, content };
   }
@@ -108,24 +108,32 @@ export class PortCalls {
   ): Promise<PortSocketAnswer> {
     const reader = new HeadReader(portSocketHead, (head) => head.kind === 'refused');
     const data = { ...payload, ...envelopeOf(ref, route) };
-    const channel = await shard.deliver('port.socket', route.runnerId, data, reader);
-    const { head, content } = await this.#answerOf(shard, reader, channel, payload.socketId);
+    const deliver = () => shard.deliver('port.socket', route.runnerId, data, reader);
+    const { head, content } = await this.#answerOf(shard, reader, deliver, payload.socketId);
     if (head.kind === 'refused') return { kind: 'refused', head: head.head, content };
     return { kind: 'open', protocol: head.protocol, runnerId: route.runnerId };
   }
 
-  async #answerOf<S extends z.ZodType>(shard: Shard, reader: HeadReader<S>, channel: Channel, callId: string) {
+  /** A caller may be gone before its call is delivered. */
+  async #answerOf<S extends z.ZodType>(
+    shard: Shard,
+    reader: HeadReader<S>,
+    deliver: () => Promise<Channel>,
+    callId: string,
+  ) {
     const late = new ServiceError('deadline_exceeded', 'The server in the sandbox did not answer in time.');
     const timer = setTimeout(() => reader.fail(late), HEAD_MS);
     const gone = new ServiceError('stream_lost', 'The caller has gone.');
     this.#waiting.set(callId, () => reader.fail(gone));
+    let channel: Channel | undefined;
     try {
+      channel = await deliver();
       const answer = await reader.answer;
       // Nobody listens any more, but the rest goes on: a detach would end it.
       shard.close(channel);
       return answer;
     } catch (error) {
-      shard.detach(channel);
+      if (channel) shard.detach(channel);
       throw error;
     } finally {
       this.#waiting.delete(callId);
