@@ -83,12 +83,11 @@ test('within a lease of Fleet’s own start nobody is given up: it has not liste
   expect(written).toEqual([`${silent} unreachable`]);
 });
 
-test('rules whose caller is gone are delivered again as they are on record, and settled once they are in force', async () => {
+/** What a sweep makes of a job whose caller is gone. */
+const sweptWith = async (open: RecordedSandbox) => {
   const roster = new Roster();
   const runner = roster.remember(steady, 'online', 0);
   roster.hear(runner, { boot: 'a', sequence: 1, sandboxes: [] } as Partial<Heartbeat> as Heartbeat, 0);
-  const egress = { allow: [], deny: ['203.0.113.0/24'] };
-  const open: RecordedSandbox = { ...row(steady), revision: 7, openJob: 'network', egress };
   const settled: unknown[] = [];
   const delivered: unknown[] = [];
   const work: Promise<unknown>[] = [];
@@ -112,6 +111,24 @@ test('rules whose caller is gone are delivered again as they are on record, and 
   });
   await sweep.run(1_000);
   await Promise.all(work);
+  return { delivered, settled };
+};
+
+test.each([true, false])(
+  'a pause and a resume are delivered again as they were asked for: memory %s',
+  async (memory) => {
+    for (const openJob of ['pause', 'resume'] as const) {
+      const state = openJob === 'pause' ? 'running' : 'paused';
+      const { delivered } = await sweptWith({ ...row(steady), state, openJob, memoryKept: memory });
+      expect(delivered).toMatchObject([[`sandbox.${openJob}`, steady, { memory }]]);
+    }
+  },
+);
+
+test('rules whose caller is gone are delivered again as they are on record, and settled once they are in force', async () => {
+  const egress = { allow: [], deny: ['203.0.113.0/24'] };
+  const open: RecordedSandbox = { ...row(steady), revision: 7, openJob: 'network', egress };
+  const { delivered, settled } = await sweptWith(open);
   expect(delivered).toMatchObject([['sandbox.network', steady, { sandboxId: open.id, revision: 7, egress }]]);
   expect(settled).toMatchObject([[open, {}, { kind: 'network' }]]);
 });

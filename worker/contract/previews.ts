@@ -5,7 +5,7 @@ const createPreviewRoute = createRoute({
   method: 'post',
   path: '/v1/sandboxes/{sandboxId}/previews',
   operationId: 'createPreview',
-  tags: ['sandboxes'],
+  tags: ['Sandboxes'],
   summary: 'Make a signed URL of a port',
   description: `Whoever has the URL reaches what listens on that port, by HTTP of any method and by WebSocket, without a key, until it expires or
 the sandbox ends. Nothing is stored for it, so it can be made as often as you like; nothing needs to listen there yet. Where ports are public
