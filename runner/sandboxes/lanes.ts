@@ -13,7 +13,7 @@ interface Turn {
 
 /**
  * Lifecycle jobs of one sandbox, one after the other. A repeat of one that is waiting or running joins it. A kill aborts all
- * that is before it: it never waits for a create to finish.
+ * that is before it: it never waits for a create to finish. Anything else gives up rather than begin beside what goes on.
  */
 export class Lanes {
   readonly #lanes = new Map<string, Turn[]>();
@@ -28,7 +28,8 @@ export class Lanes {
     const repeated = lane.find((other) => other.key === turn.key);
     if (repeated) return repeated.done as Promise<T>; // the same job, so the same kind of outcome
     if (turn.kill) for (const other of lane) if (!other.kill) other.abort.abort(superseded());
-    const before = lane.at(-1)?.done;
+    // All of them: the last one may have given up its own wait while the first goes on.
+    const before = lane.length === 0 ? undefined : Promise.allSettled(lane.map((other) => other.done));
     const abort = new AbortController();
     const done = this.#take(before, turn, abort, work);
     const entry: Turn = { key: turn.key, kill: turn.kill, abort, done };
@@ -50,7 +51,8 @@ export class Lanes {
     abort: AbortController,
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    if (before) await this.#waitFor(before, turn.kill ? SUPERSEDED_WAIT_MS : turn.limitMs);
+    if (before && turn.kill) await within(before, SUPERSEDED_WAIT_MS, tooLong).catch(() => undefined); // then it goes ahead
+    else if (before) await within(before, turn.limitMs, tooLong);
     abort.signal.throwIfAborted();
     const limit = setTimeout(() => abort.abort(tooLong()), turn.limitMs);
     try {
@@ -58,14 +60,6 @@ export class Lanes {
     } finally {
       clearTimeout(limit);
     }
-  }
-
-  async #waitFor(before: Promise<unknown>, limitMs: number): Promise<void> {
-    const settled = before.then(
-      () => undefined,
-      () => undefined,
-    );
-    await within(settled, limitMs, tooLong).catch(() => undefined); // either way it is this one's turn
   }
 
   #leave(sandboxId: string, entry: Turn): void {

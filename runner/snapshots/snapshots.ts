@@ -1,4 +1,5 @@
 import type { ContainerEngine } from '../engine/port.ts';
+import { Gate } from '../gate.ts';
 import type { Logger } from '../log.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
@@ -15,6 +16,12 @@ const bytesPerEntry = 16 * 1024;
 const tarOverheadBytes = 64 * mib;
 /** An upload is as long as the object is large; its own guards end one that stands still. */
 const uploadMaxMs = 30 * 60_000;
+/** Each keeps the runner's one thread busy while its sandbox stands still: more at once would only stand still for longer. */
+const takenAtOnce = 2;
+/** It leaves most of its job's time to a snapshot that was last in the row. */
+const takeWaitMs = 20_000;
+/** Each holds one range of its object in memory. */
+const fetchedAtOnce = 4;
 
 export interface SnapshotBoot {
   /** Of the sandbox that it was taken of, where it is to go on. */
@@ -40,6 +47,8 @@ export class Snapshots {
   readonly #limits: LayerLimits;
   readonly #fetching = new Map<string, Promise<void>>();
   readonly #stop = new AbortController();
+  readonly #taking = new Gate({ places: takenAtOnce, waitMs: takeWaitMs, full: tooMany });
+  readonly #downloading = new Gate({ places: fetchedAtOnce, waitMs: limits.lifecycleJobMs, full: tooMany });
 
   constructor(parts: SnapshotsParts) {
     this.#parts = parts;
@@ -53,7 +62,7 @@ export class Snapshots {
     await this.#store.open();
   }
 
-  /** The container stands still until its files are in the store here, and no longer. */
+  /** The container stands still until its files are in the store here, and no longer. Throws capacity_exhausted where others take too long. */
   async take(
     containerId: string,
     snapshot: { id: string; key: Uint8Array; environment: Record<string, string> },
@@ -65,7 +74,7 @@ export class Snapshots {
       const { sizeBytes } = await this.#store.write(id, packArchive(key, { env: environment }, layer, guard), signal);
       return { sizeBytes, contentBytes: guard.bytes, image, memoryKept: false };
     };
-    return await this.#parts.engine.capture(containerId, consume, signal);
+    return await this.#taking.pass(signal, () => this.#parts.engine.capture(containerId, consume, signal));
   }
 
   /** Hands to `work` what a container begins with. A copy here that has gone, or gone bad, is fetched anew, once. */
@@ -124,8 +133,8 @@ export class Snapshots {
     const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(limits.lifecycleJobMs)]);
     const fetching =
       this.#fetching.get(id) ??
-      this.#store
-        .write(id, this.#transfer.download(url, sizeBytes, signal), signal)
+      this.#downloading
+        .pass(signal, () => this.#store.write(id, this.#transfer.download(url, sizeBytes, signal), signal))
         .then(() => undefined)
         .finally(() => this.#fetching.delete(id));
     this.#fetching.set(id, fetching);
@@ -135,3 +144,6 @@ export class Snapshots {
 
 const isUseless = (error: unknown): error is RunnerError =>
   error instanceof RunnerError && (error.code === 'snapshot_corrupt' || error.code === 'snapshot_unavailable');
+
+const tooMany = (): RunnerError =>
+  new RunnerError('capacity_exhausted', 'The node is busy with other sandboxes’ snapshots; try again shortly.');
