@@ -167,9 +167,11 @@ async function restore(
     sandbox.oomKills = 0;
     return true;
   } catch (error) {
-    signal.throwIfAborted();
     log.warn('restore_failed', { sandboxId: sandbox.id, epoch: sandbox.epoch, error: asError(error) });
-    await engine.stop(containerId).catch(engineFailed);
+    // Also where nobody waits for it any more: it must not run as one that rests.
+    const stopping = await engine.stop(containerId).then(() => undefined, asError);
+    signal.throwIfAborted();
+    if (stopping) engineFailed(stopping);
     return false;
   }
 }
