@@ -3,7 +3,8 @@ import { RunnerError } from '../protocol/errors.ts';
 import { asError, engineMessage, engineStatus, type DockerClient } from './docker-client.ts';
 import { packLayer, unpackLayer } from './layer.ts';
 
-const thawAttemptsMax = 5;
+/** An engine that is started anew is back within this. */
+const thawWithinMs = 30_000;
 const thawRetryMs = 500;
 
 export interface CapturedLayer {
@@ -13,26 +14,49 @@ export interface CapturedLayer {
   layer: AsyncIterable<Uint8Array>;
 }
 
-/** A container that runs stands still while `consume` reads; one that is paused or has ended stays so. */
+/**
+ * A container that runs stands still while `consume` reads; one that is paused or has ended stays so. Whatever `consume` does, nothing reads
+ * its files any more when it goes on.
+ */
 export async function captureContainer<T>(
   docker: DockerClient,
   containerId: string,
   consume: (captured: CapturedLayer) => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
-  const { directory, image, running } = await readLayer(docker, containerId);
-  const container = docker.getContainer(containerId);
+  const { directory, image, state } = await readLayer(docker, containerId);
+  const running = state === 'running';
   if (running) {
-    await container.pause().catch((cause: unknown) => {
-      throw engineFailed('could not freeze a container', cause);
-    });
+    await docker
+      .getContainer(containerId)
+      .pause()
+      .catch((cause: unknown) => {
+        throw engineFailed('could not freeze a container', cause);
+      });
   }
+  const over = new AbortController();
+  const walk = packLayer(directory, AbortSignal.any([signal, over.signal]));
   try {
     signal.throwIfAborted();
-    return await consume({ image, layer: packLayer(directory, signal) });
+    const stillness = running ? 'paused' : state;
+    return await consume({ image, layer: standingStill(walk, docker, containerId, stillness) });
   } finally {
+    over.abort(new Error('nobody reads on'));
+    await walk.return(undefined).catch(() => undefined); // what it has failed with was told to its reader
     if (running) await thaw(docker, containerId);
   }
+}
+
+/** Fails at its end where the container did not stay as it was: one that is ended, or whose engine stops, may run on for a moment first. */
+async function* standingStill(
+  walk: AsyncIterable<Uint8Array>,
+  docker: DockerClient,
+  containerId: string,
+  stillness: LayerState,
+): AsyncGenerator<Uint8Array> {
+  yield* walk;
+  if ((await readLayer(docker, containerId)).state === stillness) return;
+  throw new RunnerError('sandbox_not_running', 'The sandbox did not stand still while its files were read.');
 }
 
 /** What a container that was made and not started yet begins with. */
@@ -45,6 +69,8 @@ export async function fillContainer(
   const { directory } = await readLayer(docker, containerId);
   await unpackLayer(directory, layer, signal);
 }
+
+type LayerState = 'running' | 'paused' | 'ended';
 
 async function readLayer(docker: DockerClient, containerId: string) {
   const found = await docker
@@ -59,18 +85,21 @@ async function readLayer(docker: DockerClient, containerId: string) {
   if (found.GraphDriver.Name !== 'overlay2' || directory === undefined) {
     throw new RunnerError('not_supported', 'This node cannot take or boot snapshots.');
   }
-  return { directory, image: found.Image, running: found.State.Running && !found.State.Paused };
+  const { Running, Paused } = found.State;
+  const state: LayerState = Paused ? 'paused' : Running ? 'running' : 'ended';
+  return { directory, image: found.Image, state };
 }
 
 /** A sandbox must not stay frozen because the engine was away for a moment. */
 async function thaw(docker: DockerClient, containerId: string): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
+  const giveUpAtMs = performance.now() + thawWithinMs;
+  for (;;) {
     try {
       return await docker.getContainer(containerId).unpause();
     } catch (cause) {
       // Removed, ended or thawed by somebody else meanwhile.
       if (engineStatus(cause) === 404 || /not paused|is not running/i.test(engineMessage(cause))) return;
-      if (attempt >= thawAttemptsMax) throw engineFailed('could not thaw a container', cause);
+      if (performance.now() > giveUpAtMs) throw engineFailed('could not thaw a container', cause);
     }
     await delay(thawRetryMs);
   }

@@ -1,5 +1,4 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { AGENT_MOUNT, SOCKET_MOUNT } from '../agent/paths.ts';
@@ -79,24 +78,36 @@ export async function unpackLayer(
 const isBrokenPipe = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && (error.code === 'EPIPE' || error.code === 'ERR_STREAM_PREMATURE_CLOSE');
 
-/** Its reader may be busy with the child's streams when it fails, which is no unhandled rejection. */
+/** Settles once it is gone and its streams are closed, whatever became of it before: an abort is told sooner. */
 function endOf(child: ChildProcess): Promise<void> {
-  const ended = whenEnded(child);
+  let said = '';
+  let failure: Error | undefined;
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-errorTextMaxBytes);
+  });
+  const ended = new Promise<void>((resolve, reject) => {
+    child.on('error', (error) => {
+      failure ??= error;
+      // Never begun, it has no close.
+      if (child.pid === undefined) reject(couldNotCopy(error));
+    });
+    child.once('close', (code) => {
+      if (failure) reject(failure);
+      else if (code === 0) resolve();
+      else reject(faultOf(code, said));
+    });
+  });
+  // Its reader may be busy with the child's streams when it fails, which is no unhandled rejection.
   ended.catch(() => undefined);
   return ended;
 }
 
-async function whenEnded(child: ChildProcess): Promise<void> {
-  let said = '';
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    said = (said + text).slice(-errorTextMaxBytes);
-  });
-  const [code] = (await once(child, 'close')) as [number | null];
-  if (code === 0) return;
+function faultOf(code: number | null, said: string): RunnerError {
   if (/No space left|Disk quota exceeded/.test(said)) {
-    throw new RunnerError('no_space', 'The node has no room for the sandbox’s files.', { cause: new Error(said) });
+    return new RunnerError('no_space', 'The node has no room for the sandbox’s files.', { cause: new Error(said) });
   }
-  throw new RunnerError('engine_failed', 'The sandbox’s files could not be copied.', {
-    cause: new Error(`tar ended with ${code}: ${said}`),
-  });
+  return couldNotCopy(new Error(`tar ended with ${code}: ${said}`));
 }
+
+const couldNotCopy = (cause: Error): RunnerError =>
+  new RunnerError('engine_failed', 'The sandbox’s files could not be copied.', { cause });

@@ -1,3 +1,4 @@
+import { endedMeanwhile } from '../sandboxes/resting.ts';
 import { expiresAtMs } from '../sandboxes/table.ts';
 import type { LifecycleHandler } from './handler.ts';
 import { getSteady } from './sandbox-pause.ts';
@@ -15,6 +16,10 @@ export const snapshotSandbox: LifecycleHandler<'sandbox.snapshot'> = async (cont
     },
     signal,
   );
+  if (sandbox.state !== 'running' && sandbox.state !== 'paused') {
+    await snapshots.drop(job.snapshotId);
+    throw endedMeanwhile();
+  }
   sandboxes.save(sandbox);
-  return { state: sandbox.state === 'paused' ? 'paused' : 'running', expiresAtMs: expiresAtMs(sandbox), snapshot };
+  return { state: sandbox.state, expiresAtMs: expiresAtMs(sandbox), snapshot };
 };

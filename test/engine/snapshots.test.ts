@@ -189,6 +189,50 @@ test('one that is broken off leaves the sandbox running and no file', async () =
   await source.remove();
 });
 
+test('a snapshot of what did not stand still is none', async () => {
+  const source = await its.start();
+  const container = its.docker.getContainer(source.containerId);
+  const thawing = its.engine.capture(
+    source.containerId,
+    async ({ layer }) => {
+      await container.unpause();
+      for await (const _ of layer);
+    },
+    signal,
+  );
+  await expect(thawing).rejects.toMatchObject({ code: 'sandbox_not_running' });
+  await source.remove();
+});
+
+test('nothing reads a container’s files any more when it goes on, although its taker has left the walk half-way', async () => {
+  const source = await its.start();
+  await source.run('head -c 20M /dev/urandom > /large');
+  const leaving = its.engine.capture(
+    source.containerId,
+    async ({ layer }) => {
+      await layer[Symbol.asyncIterator]().next();
+      expect(await walks()).toHaveLength(1);
+      throw new Error('the disk is full');
+    },
+    signal,
+  );
+  await expect(leaving).rejects.toThrow('the disk is full');
+  expect(await walks()).toEqual([]);
+  expect((await source.run('echo lives')).stdout).toBe('lives\n');
+  await source.remove();
+});
+
+/** Of this process: the commands of what reads a layer. */
+async function walks(): Promise<string[]> {
+  const threads = await readdir('/proc/self/task');
+  const lists = await Promise.all(threads.map((thread) => readFile(`/proc/self/task/${thread}/children`, 'utf8')));
+  const children = lists.flatMap((list) => list.split(' ')).filter(Boolean);
+  const names = await Promise.all(
+    children.map((pid) => readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')), // it has ended meanwhile
+  );
+  return names.filter((name) => name === 'tar\n');
+}
+
 test('the least recently used copies go first when they take more than the limit', async () => {
   const source = await its.start();
   await source.run('head -c 3M /dev/urandom > /some');
