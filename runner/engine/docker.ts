@@ -1,35 +1,25 @@
-import type { AgentFolder } from '../agent/bundle.ts';
-import type { Logger } from '../log.ts';
 import type { EgressRules } from '../protocol/egress.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import type { SandboxMetrics } from '../protocol/jobs.ts';
-import { Checkpoints, sharesNodeDevice } from './checkpoints.ts';
+import { confine } from './confinement.ts';
+import { findContainerExit } from './container-exit.ts';
 import { ContainerFactsCache, type ContainerFacts } from './container-facts.ts';
 import { captureContainer, fillContainer, type CapturedLayer } from './container-layer.ts';
-import {
-  containerName,
-  containerSpec,
-  installationLabel,
-  maskedPaths,
-  sizeLimits,
-  slotLabel,
-} from './container-spec.ts';
-import type { SpecContext } from './container-spec.ts';
-import { DiskWatcher } from './disk-watcher.ts';
-import { asError, connectDocker, connectDockerForEvents, engineMessage, engineStatus } from './docker-client.ts';
-import type { DockerClient } from './docker-client.ts';
+import { containerName, containerSpec, installationLabel, sizeLimits, slotLabel } from './container-spec.ts';
+import { ContainerRest } from './container-rest.ts';
+import { asError, connectDocker, connectDockerForEvents, engineMessage, type DockerClient } from './docker-client.ts';
+import { act, createFailure, didNotAnswer, saying, startFailure } from './engine-failures.ts';
 import { EventQueue, followEngine } from './engine-events.ts';
-import { diagnoseExit } from './exit-diagnosis.ts';
+import { setUpEngine, type DockerEngineOptions, type EngineState } from './engine-setup.ts';
 import { readImageFacts } from './image-facts.ts';
 import { raiseKernelCounters } from './kernel-counters.ts';
 import { readUsage } from './usage.ts';
-import { MetricsReader, readMemory, readOomKills } from './metrics.ts';
+import { MetricsReader, readOomKills } from './metrics.ts';
 import { OomWatcher } from './oom-watcher.ts';
-import { nodeResolver, removeNetwork, SandboxNetwork } from './network.ts';
-import { readNodeFacts, type EngineInfo, type NodeFacts } from './node-facts.ts';
+import { removeNetwork } from './network.ts';
+import { readNodeFacts, type EngineInfo } from './node-facts.ts';
 import { removeContainer } from './removal.ts';
 import { runcRisks } from './runc-probe.ts';
-import { limitSocketBuffers } from './socket-buffers.ts';
 import type {
   Container,
   ContainerEngine,
@@ -41,34 +31,10 @@ import type {
   UsageReading,
 } from './port.ts';
 
-export interface DockerEngineOptions {
-  /** A unix socket's path; see dockerSocketPath for DOCKER_HOST. */
-  socketPath: string;
-  /** 12 lowercase hex. Everything made on the engine carries it, and nothing without it is ever touched. */
-  installationId: string;
-  agent: AgentFolder;
-  /** The one address in a denied range that may be reached, on port 53. Default: the node's own first resolver. */
-  resolver?: string;
-  /** Addresses, networks or address:port pairs denied beside the private ranges: Redis, the control plane's internal port. */
-  denyAddresses?: string[];
-  log: Logger;
-}
-
 /** The engine on this machine. Call prepare() first; close() or dispose() at the end. */
 export function createDockerEngine(options: DockerEngineOptions): ContainerEngine {
   if (!/^[0-9a-f]{12}$/.test(options.installationId)) throw new Error('installationId must be 12 lowercase hex digits');
   return new DockerEngine(options);
-}
-
-/** What prepare() finds and sets up. */
-interface EngineState {
-  spec: SpecContext;
-  network: SandboxNetwork;
-  watcher: DiskWatcher;
-  /** Why this node can't take or boot snapshots. */
-  snapshotObstacle: string | undefined;
-  /** Of the engine's own files. */
-  dataRoot: string;
 }
 
 class DockerEngine implements ContainerEngine {
@@ -82,7 +48,7 @@ class DockerEngine implements ContainerEngine {
   readonly #containers: ContainerFactsCache;
   readonly #oomWatcher: OomWatcher;
   readonly #metrics = new MetricsReader();
-  readonly #checkpoints: Checkpoints;
+  readonly #rest: ContainerRest;
   #state: EngineState | undefined;
 
   constructor(options: DockerEngineOptions) {
@@ -90,7 +56,12 @@ class DockerEngine implements ContainerEngine {
     this.#docker = connectDocker(options.socketPath);
     this.#eventSource = connectDockerForEvents(options.socketPath);
     this.#containers = new ContainerFactsCache(this.#docker);
-    this.#checkpoints = new Checkpoints(this.#docker);
+    this.#rest = new ContainerRest({
+      docker: this.#docker,
+      facts: this.#containers,
+      metrics: this.#metrics,
+      prepared: () => this.#prepared(),
+    });
     this.#oomWatcher = new OomWatcher(
       () => this.#containers.known(),
       (containerId) => this.#publish({ kind: 'oom', containerId }),
@@ -101,7 +72,10 @@ class DockerEngine implements ContainerEngine {
     const info: unknown = await this.#docker.info();
     const facts = await readNodeFacts(info as EngineInfo);
     const notes = [...facts.notes, ...(await raiseKernelCounters()), ...(await runcRisks())];
-    this.#state ??= await this.#makeState(facts);
+    this.#state ??= await setUpEngine(this.#docker, facts, this.#options, {
+      listRunning: () => this.#listRunning(),
+      onLimit: (containerId) => this.#publish({ kind: 'disk_limit', containerId }),
+    });
     const { network, watcher } = this.#state;
     for (const [containerId, rules] of egress) {
       network.keep({ containerId, address: await this.#addressOf(containerId) }, rules);
@@ -118,29 +92,6 @@ class DockerEngine implements ContainerEngine {
 
   get networks(): EngineReport['networks'] {
     return this.#state?.network.safe === true ? ['on', 'off'] : ['off'];
-  }
-
-  async #makeState(facts: NodeFacts): Promise<EngineState> {
-    const { installationId, agent, denyAddresses, log } = this.#options;
-    const resolver = this.#options.resolver ?? (await nodeResolver());
-    return {
-      dataRoot: facts.dataRoot,
-      spec: {
-        installationId,
-        agent,
-        resolver,
-        diskQuota: facts.diskLimit === 'quota',
-        hardLimits: facts.hardLimits,
-      },
-      network: new SandboxNetwork(this.#docker, { installationId, resolver, denyAddresses: denyAddresses ?? [], log }),
-      watcher: new DiskWatcher({
-        dataRoot: facts.dataRoot,
-        listRunning: () => this.#listRunning(),
-        onLimit: (containerId) => this.#publish({ kind: 'disk_limit', containerId }),
-        log,
-      }),
-      snapshotObstacle: facts.snapshotObstacle,
-    };
   }
 
   async #listRunning(): Promise<ContainerFacts[]> {
@@ -186,27 +137,16 @@ class DockerEngine implements ContainerEngine {
       signal.throwIfAborted();
       if (request.filesystem) await this.#fill(container.id, request.filesystem, signal);
       await container.start();
-      await this.#confine(container.id, request.network);
+      await confine(
+        { containerId: container.id, network: request.network },
+        { docker: this.#docker, facts: this.#containers, bridge: this.#prepared().network },
+      );
       signal.throwIfAborted();
       return { id: container.id, slot: request.slot, state: 'running', imageEnv: image.env };
     } catch (cause) {
       await this.remove(container.id);
       if (signal.aborted) throw signal.reason;
       throw startFailure(cause);
-    }
-  }
-
-  /** What the engine has no setting for; before anyone can run a thing in it. */
-  async #confine(containerId: string, network: ContainerRequest['network']): Promise<void> {
-    const bridge = this.#prepared().network;
-    if (network === 'on') await bridge.isolatePorts();
-    try {
-      const { cgroup, address } = await this.#containers.get(containerId);
-      if (address !== undefined) await bridge.welcome({ containerId, address });
-      await limitSocketBuffers(cgroup);
-    } catch (cause) {
-      // One that has already ended needs no limits, and why it did is its caller's to find out.
-      if ((await this.findExit(containerId)) === undefined) throw cause;
     }
   }
 
@@ -231,61 +171,35 @@ class DockerEngine implements ContainerEngine {
   }
 
   async resize(containerId: string, size: { cpus: number; memoryMiB: number }): Promise<void> {
-    await this.#act('resize', () => this.#docker.getContainer(containerId).update(sizeLimits(size)));
+    await act('resize', () => this.#docker.getContainer(containerId).update(sizeLimits(size)));
   }
 
   async pause(containerId: string): Promise<void> {
-    await this.#act('pause', () => this.#docker.getContainer(containerId).pause(), saying(/already paused/i));
+    await act('pause', () => this.#docker.getContainer(containerId).pause(), saying(/already paused/i));
   }
 
   async unpause(containerId: string): Promise<void> {
-    await this.#act('unpause', () => this.#docker.getContainer(containerId).unpause(), saying(/not paused/i));
+    await act('unpause', () => this.#docker.getContainer(containerId).unpause(), saying(/not paused/i));
   }
 
   async stop(containerId: string): Promise<void> {
-    await this.#act('stop', () => this.#docker.getContainer(containerId).stop({ t: 0 }), alreadyStopped);
-    await this.#rest(containerId);
-  }
-
-  async #rest(containerId: string): Promise<void> {
-    // Its address is anybody's now; its rules wait for the next that it gets.
-    await this.#prepared().network.leave(containerId);
-    this.#containers.forget(containerId);
-    this.#metrics.forget(containerId);
-  }
-
-  async checkpoint(containerId: string): Promise<void> {
-    const { usedBytes } = await readMemory((await this.#containers.get(containerId)).cgroup);
-    await this.#checkpoints.checkRoom(usedBytes, this.#prepared().dataRoot);
-    await this.#act('checkpoint', () => this.#checkpoints.write(containerId));
-    await this.#rest(containerId);
-  }
-
-  async sharesNodeDevice(containerId: string): Promise<boolean> {
-    return await sharesNodeDevice((await this.#containers.get(containerId)).pid, maskedPaths);
-  }
-
-  async restore(containerId: string): Promise<void> {
-    await this.#startAgain(containerId, () => this.#act('restore', () => this.#checkpoints.restore(containerId)));
-    await this.#checkpoints.discard(containerId);
+    await this.#rest.stop(containerId);
   }
 
   async restart(containerId: string): Promise<void> {
-    const container = this.#docker.getContainer(containerId);
-    await this.#startAgain(containerId, () => this.#act('start', () => container.start()));
-    // One that could not be restored, or was not to be: it holds all that was in memory.
-    await this.#checkpoints.discard(containerId);
+    await this.#rest.restart(containerId);
   }
 
-  async #startAgain(containerId: string, start: () => Promise<void>): Promise<void> {
-    try {
-      await start();
-      const { HostConfig } = await this.#docker.getContainer(containerId).inspect();
-      await this.#confine(containerId, HostConfig.NetworkMode === 'none' ? 'off' : 'on');
-    } catch (cause) {
-      await this.stop(containerId);
-      throw cause instanceof RunnerError ? cause : startFailure(cause);
-    }
+  async checkpoint(containerId: string): Promise<void> {
+    await this.#rest.checkpoint(containerId);
+  }
+
+  async restore(containerId: string): Promise<void> {
+    await this.#rest.restore(containerId);
+  }
+
+  async sharesNodeDevice(containerId: string): Promise<boolean> {
+    return await this.#rest.sharesNodeDevice(containerId);
   }
 
   async remove(containerId: string): Promise<void> {
@@ -318,22 +232,13 @@ class DockerEngine implements ContainerEngine {
   }
 
   async findExit(containerId: string): Promise<ContainerExit | undefined> {
-    const found = await this.#docker
-      .getContainer(containerId)
-      .inspect()
-      .catch((error: unknown) => {
-        if (engineStatus(error) === 404) return undefined;
-        throw new RunnerError('engine_failed', 'The container engine did not answer.', { cause: error });
-      });
-    if (found === undefined || found.State.Running) return undefined;
-    const exit = { exitCode: found.State.ExitCode, oomKilled: found.State.OOMKilled };
-    return { ...exit, unsupported: diagnoseExit({ ...exit, startError: found.State.Error }) };
+    return await findContainerExit(this.#docker, containerId);
   }
 
   async list(): Promise<Container[]> {
     const filters = { label: [`${installationLabel}=${this.#options.installationId}`] };
     const found = await this.#docker.listContainers({ all: true, filters }).catch((cause: unknown) => {
-      throw new RunnerError('engine_failed', 'The container engine did not answer.', { cause });
+      throw didNotAnswer(cause);
     });
     return found
       .filter((entry) => !entry.Names.some((name) => this.#starting.has(name.slice(1))))
@@ -370,7 +275,7 @@ class DockerEngine implements ContainerEngine {
     try {
       const following = AbortSignal.any([signal, stop.signal]);
       await followEngine(this.#eventSource, this.#options.installationId, queue, following).catch((cause: unknown) => {
-        if (!signal.aborted) throw new RunnerError('engine_failed', 'The container engine did not answer.', { cause });
+        if (!signal.aborted) throw didNotAnswer(cause);
       });
       for await (const event of queue.read(signal)) yield event;
     } finally {
@@ -389,35 +294,8 @@ class DockerEngine implements ContainerEngine {
     await this.close();
     await removeNetwork(this.#docker, this.#options.installationId);
   }
-
-  /** `harmless`: an answer that says that there was nothing to do. */
-  async #act(what: string, call: () => Promise<unknown>, harmless?: (cause: unknown) => boolean): Promise<void> {
-    try {
-      await call();
-    } catch (cause) {
-      if (harmless?.(cause) === true) return;
-      if (engineStatus(cause) === 404)
-        throw new RunnerError('sandbox_not_running', 'The container is gone.', { cause });
-      throw new RunnerError('engine_failed', `The container engine failed to ${what} a container.`, { cause });
-    }
-  }
 }
-
-const saying = (words: RegExp) => (cause: unknown) => words.test(engineMessage(cause));
-const alreadyStopped = (cause: unknown) => engineStatus(cause) === 304;
 
 function containerState(state: string): Container['state'] {
   return state === 'running' || state === 'paused' ? state : 'exited';
-}
-
-function createFailure(cause: unknown): RunnerError {
-  if (engineStatus(cause) === 409) return new RunnerError('engine_failed', 'The container name is in use.', { cause });
-  return new RunnerError('engine_failed', 'The container engine could not create a container.', { cause });
-}
-
-function startFailure(cause: unknown): RunnerError {
-  if (cause instanceof RunnerError) return cause;
-  const unsupported = diagnoseExit({ exitCode: 0, oomKilled: false, startError: engineMessage(cause) });
-  if (unsupported !== null) return new RunnerError('image_unsupported', unsupported, { cause });
-  return new RunnerError('engine_failed', 'The container engine could not start a container.', { cause });
 }

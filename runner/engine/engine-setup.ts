@@ -1,0 +1,51 @@
+import type { AgentFolder } from '../agent/bundle.ts';
+import type { Logger } from '../log.ts';
+import type { ContainerFacts } from './container-facts.ts';
+import type { SpecContext } from './container-spec.ts';
+import { DiskWatcher } from './disk-watcher.ts';
+import type { DockerClient } from './docker-client.ts';
+import { nodeResolver, SandboxNetwork } from './network.ts';
+import type { NodeFacts } from './node-facts.ts';
+
+export interface DockerEngineOptions {
+  /** A unix socket's path; see dockerSocketPath for DOCKER_HOST. */
+  socketPath: string;
+  /** 12 lowercase hex. Everything made on the engine carries it, and nothing without it is ever touched. */
+  installationId: string;
+  agent: AgentFolder;
+  /** The one address in a denied range that may be reached, on port 53. Default: the node's own first resolver. */
+  resolver?: string;
+  /** Addresses, networks or address:port pairs denied beside the private ranges: Redis, the control plane's internal port. */
+  denyAddresses?: string[];
+  log: Logger;
+}
+
+/** What prepare() finds and sets up. */
+export interface EngineState {
+  spec: SpecContext;
+  network: SandboxNetwork;
+  watcher: DiskWatcher;
+  /** Why this node can't take or boot snapshots. */
+  snapshotObstacle: string | undefined;
+  /** Of the engine's own files. */
+  dataRoot: string;
+}
+
+/** Of what was found on the node; nothing is changed on it yet. */
+export async function setUpEngine(
+  docker: DockerClient,
+  facts: NodeFacts,
+  options: DockerEngineOptions,
+  disk: { listRunning: () => Promise<ContainerFacts[]>; onLimit: (containerId: string) => void },
+): Promise<EngineState> {
+  const { installationId, agent, denyAddresses = [], log } = options;
+  const resolver = options.resolver ?? (await nodeResolver());
+  const { dataRoot, diskLimit, hardLimits, snapshotObstacle } = facts;
+  return {
+    dataRoot,
+    spec: { installationId, agent, resolver, diskQuota: diskLimit === 'quota', hardLimits },
+    network: new SandboxNetwork(docker, { installationId, resolver, denyAddresses, log }),
+    watcher: new DiskWatcher({ dataRoot, ...disk, log }),
+    snapshotObstacle,
+  };
+}
