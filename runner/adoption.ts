@@ -6,7 +6,7 @@ import type { Journal, JournalRow } from './journal.ts';
 import type { Logger } from './log.ts';
 import { reconcile } from './reconcile.ts';
 import { socketDirOf, type Containers } from './sandboxes/containers.ts';
-import type { Deadline } from './sandboxes/deadline.ts';
+import { resumeDeadline, type Deadline } from './sandboxes/deadline.ts';
 import { isAtRest, type Home, type Sandbox } from './sandboxes/sandbox.ts';
 import { ACTIVITY_LAG_MS, type SandboxTable } from './sandboxes/table.ts';
 
@@ -57,7 +57,8 @@ async function adoptRunning(parts: AdoptionParts, sandbox: Sandbox & { home: Hom
   // The crash may have come between the engine's freeze (or thaw) and its row: the engine knows.
   if (frozen !== sandbox.deadline.paused) {
     if (frozen) await parts.engine.unpause(containerId);
-    else sandbox.deadline = { ...sandbox.deadline, paused: false };
+    // The time that it was to rest is no time to run.
+    else sandbox.deadline = resumeDeadline(sandbox.deadline, sandbox.deadline.ttlMs, monotonicMs());
     sandbox.state = 'running';
   }
   if (sandbox.state === 'running') sandbox.rest = undefined;

@@ -229,3 +229,13 @@ test('after a crash in the middle of a stop or a start, it rests with its files'
   expect(await reported(sandboxId, 'paused', 2)).toMatchObject({ memoryFreed: true });
   await kill(sandboxId, 3);
 });
+
+test('after a crash in the middle of a thaw it runs, for no longer than a sandbox that was just resumed', async () => {
+  const { sandboxId } = await harness.create({ ttlMs: 60_000 });
+  await pause(sandboxId, 2, true);
+  containerOf(sandboxId).state = 'running';
+  await harness.crash();
+  expect((await reported(sandboxId, 'running', 2)).expiresAtMs).toBeLessThan(Date.now() + 61_000);
+  expect(outcomeOf(await resume(sandboxId, 3)).expiresAtMs).toBeLessThan(Date.now() + 61_000);
+  await kill(sandboxId, 4);
+});
