@@ -8,6 +8,7 @@ import { createLogger } from '../../runner/log.ts';
 import type { TakenSnapshot } from '../../runner/protocol/snapshots.ts';
 import { Snapshots } from '../../runner/snapshots/snapshots.ts';
 import { startTestEngine, type TestEngine, type TestSandbox } from '../security/sandbox.ts';
+import { waitFor } from '../wait-for.ts';
 
 let its: TestEngine;
 let folder: string;
@@ -182,8 +183,11 @@ test('one that is broken off leaves the sandbox running and no file', async () =
   const abort = new AbortController();
   const id = randomBytes(16).toString('hex');
   const taking = snapshots.take(source.containerId, { id, key, environment: {} }, abort.signal);
-  setTimeout(() => abort.abort(new Error('enough')), 100);
-  await expect(taking).rejects.toThrow('enough');
+  const refused = expect(taking).rejects.toThrow('enough');
+  const begun = async () => (await readdir(folder)).some((name) => name.endsWith('.partial'));
+  await waitFor('its first bytes', begun, 10_000, 1);
+  abort.abort(new Error('enough'));
+  await refused;
   expect(await readdir(folder)).toEqual(files);
   expect((await source.run('echo lives')).stdout).toBe('lives\n');
   await source.remove();
