@@ -6,8 +6,10 @@ import { pipeline } from 'node:stream/promises';
 import type { Logger } from '../log.ts';
 import { RunnerError } from '../protocol/errors.ts';
 
-/** The file system keeps this much, whatever is written here. */
+/** The file system keeps this much, whatever is written here, but for what is written between two looks at it. */
 const freeFloorBytes = 1024 ** 3;
+const lookAfterBytes = 64 * 1024 ** 2;
+const readBytes = 256 * 1024;
 const fileName = /^([0-9a-f]{32})\.sealed$/;
 
 interface Kept {
@@ -25,12 +27,15 @@ export class SnapshotStore {
   readonly #directory: string;
   readonly #limitBytes: number;
   readonly #log: Logger;
+  readonly #freeBytes: () => Promise<number>;
   readonly #kept = new Map<string, Kept>();
 
-  constructor(parts: { directory: string; limitBytes: number; log: Logger }) {
+  /** `freeBytes`: of the file system, unless it is to be asked. */
+  constructor(parts: { directory: string; limitBytes: number; log: Logger; freeBytes?: () => Promise<number> }) {
     this.#directory = parts.directory;
     this.#limitBytes = parts.limitBytes;
     this.#log = parts.log;
+    this.#freeBytes = parts.freeBytes ?? (() => statfs(parts.directory).then(({ bavail, bsize }) => bavail * bsize));
   }
 
   /** Finds what an earlier life has left; what that did not finish is removed. */
@@ -58,10 +63,11 @@ export class SnapshotStore {
     await this.#requireRoom();
     const partial = join(this.#directory, `${id}.${randomBytes(4).toString('hex')}.partial`);
     try {
-      await pipeline(source, createWriteStream(partial, { mode: 0o600, flags: 'wx' }), { signal });
+      await pipeline(this.#whileRoom(source), createWriteStream(partial, { mode: 0o600, flags: 'wx' }), { signal });
       const { size } = await stat(partial);
       await rename(partial, this.#path(id));
-      this.#kept.set(id, { sizeBytes: size, usedAtMs: Date.now(), users: this.#kept.get(id)?.users ?? 0 });
+      // Whoever uses the one before it goes on counting here.
+      this.#kept.set(id, Object.assign(this.#kept.get(id) ?? { users: 0 }, { sizeBytes: size, usedAtMs: Date.now() }));
       // Last, so that it is there for whoever wrote it even if it is larger than the limit.
       await this.#trim(id);
       return { sizeBytes: size };
@@ -83,7 +89,10 @@ export class SnapshotStore {
       return await work({
         sizeBytes: kept.sizeBytes,
         read: (range) =>
-          createReadStream(path, range ? { start: range.offset, end: range.offset + range.length - 1 } : {}),
+          createReadStream(path, {
+            highWaterMark: readBytes,
+            ...(range && { start: range.offset, end: range.offset + range.length - 1 }),
+          }),
       });
     } finally {
       kept.users -= 1;
@@ -129,9 +138,21 @@ export class SnapshotStore {
     }
   }
 
+  async *#whileRoom(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    let writtenBytes = 0;
+    for await (const chunk of source) {
+      writtenBytes += chunk.length;
+      if (writtenBytes >= lookAfterBytes) {
+        await this.#requireRoom();
+        writtenBytes = 0;
+      }
+      yield chunk;
+    }
+  }
+
   async #requireRoom(): Promise<void> {
-    const { bavail, bsize } = await statfs(this.#directory);
-    if (bavail * bsize < freeFloorBytes) throw noRoom(new Error(`${bavail * bsize} bytes are free`));
+    const freeBytes = await this.#freeBytes();
+    if (freeBytes < freeFloorBytes) throw noRoom(new Error(`${freeBytes} bytes are free`));
   }
 }
 
