@@ -53,6 +53,7 @@ class Forward implements Handlers {
   #server: Socket | undefined;
   #writer: SocketWriter | undefined;
   #host: DataConnection | undefined;
+  #hostCloses: Timer | undefined;
   #over = false;
   #serverEnded = false;
   #hostEnded = false;
@@ -72,7 +73,10 @@ class Forward implements Handlers {
       const host = await DataConnection.dial(socketPath, token, {
         chunk: (bytes) => this.#toServer(bytes),
         end: () => void this.#endToServer(),
-        closed: () => this.#finish(),
+        closed: () => {
+          clearTimeout(this.#hostCloses);
+          this.#finish();
+        },
       });
       this.#host = host;
       if (this.#over) return host.close();
@@ -141,11 +145,11 @@ class Forward implements Handlers {
     else this.#server?.terminate();
     this.#onOver();
     const host = this.#host;
-    if (host === undefined) return;
+    if (host === undefined || host.closed) return;
     // Closed here, while the host writes, it would lose what it has not read yet: what still comes from it is thrown away instead.
     if (!this.#serverEnded) host.offerFault({ code: 'port_failed', message: 'The server closed the connection.' });
     host.resume();
-    setTimeout(() => host.close(), hostClosesMs);
+    this.#hostCloses = setTimeout(() => host.close(), hostClosesMs);
   }
 }
 
