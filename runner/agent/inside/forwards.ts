@@ -189,7 +189,10 @@ async function connectWithin(hostname: string, port: number, handlers: Handlers)
       data: (_socket, bytes) => handlers.data(bytes),
       end: () => handlers.end(),
       drain: () => handlers.drain(),
-      close: (_socket, error) => handlers.closed(error !== undefined),
+      // One that was given up is nobody's any more.
+      close: (_socket, error) => {
+        if (!late) handlers.closed(error !== undefined);
+      },
       error: () => undefined,
     },
   });
