@@ -14,14 +14,18 @@ import { RunnerError } from '../protocol/errors.ts';
 const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
 const errorTextMaxBytes = 4096;
 
+/** One read of a pipe's; its unit is a block of 512 bytes. */
+const recordBlocks = '--blocking-factor=128';
+
 const packing = [
   '--create',
+  recordBlocks,
   '--format=posix',
   '--pax-option=delete=atime,delete=ctime',
   '--sparse',
   '--one-file-system',
 ];
-const unpacking = ['--extract', '--same-owner', '--same-permissions', '--delay-directory-restore'];
+const unpacking = ['--extract', recordBlocks, '--same-owner', '--same-permissions', '--delay-directory-restore'];
 const attributes = [
   '--xattrs',
   // Overlay's other marks tell of this node's inodes.

@@ -12,6 +12,8 @@ import { seal, unseal } from './seal.ts';
 const headMaxBytes = 1024 * 1024;
 const lengthBytes = 4;
 const compressionLevel = 1;
+/** Of what comes out at a time, each a trip to another thread: with Node's own size a snapshot takes twice as long. */
+const chunkBytes = 128 * 1024;
 
 const archiveHead = z.object({
   version: z.literal(1),
@@ -34,7 +36,10 @@ export function packArchive(
     yield Buffer.concat([length, json]);
     yield* guard.watch(layer);
   };
-  const compress = createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: compressionLevel } });
+  const compress = createZstdCompress({
+    chunkSize: chunkBytes,
+    params: { [constants.ZSTD_c_compressionLevel]: compressionLevel },
+  });
   return seal(key, piped(content(), compress));
 }
 
@@ -44,7 +49,7 @@ export async function openArchive(
   sealed: AsyncIterable<Uint8Array>,
   limits: LayerLimits,
 ): Promise<{ head: ArchiveHead; layer: AsyncGenerator<Uint8Array> }> {
-  const content = piped(unseal(key, sealed), createZstdDecompress())[Symbol.asyncIterator]();
+  const content = piped(unseal(key, sealed), createZstdDecompress({ chunkSize: chunkBytes }))[Symbol.asyncIterator]();
   let begun = Buffer.alloc(0);
   const need = async (bytes: number): Promise<void> => {
     while (begun.length < bytes) {

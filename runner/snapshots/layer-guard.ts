@@ -12,8 +12,8 @@ export interface LayerLimits {
 const blockBytes = 512;
 /** Names, link targets and extended attributes of one entry. The kernel's own bounds are lower. */
 const extendedHeaderMaxBytes = 1024 * 1024;
-/** Two are a tar's end, which is filled up to a record of twenty. */
-const zeroBlocksMax = 21;
+/** Two are a tar's end, which is filled up to a record of layer.ts's. */
+const zeroBlocksMax = 129;
 
 const typeFile = '0';
 const typeLink = '1';
