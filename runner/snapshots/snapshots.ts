@@ -80,8 +80,7 @@ export class Snapshots {
   /** Hands to `work` what a container begins with. A copy here that has gone, or gone bad, is fetched anew, once. */
   async boot<T>(source: SnapshotSource, signal: AbortSignal, work: (boot: SnapshotBoot) => Promise<T>): Promise<T> {
     const replaceable = this.#store.has(source.id) && source.url !== null;
-    await this.#fetch(source);
-    signal.throwIfAborted();
+    await this.#fetch(source, signal);
     try {
       return await this.#open(source, work);
     } catch (error) {
@@ -90,8 +89,7 @@ export class Snapshots {
       this.#parts.log.warn('snapshot_useless', { snapshotId: source.id, replaceable, error });
       if (!replaceable) throw error;
     }
-    await this.#fetch(source);
-    signal.throwIfAborted();
+    await this.#fetch(source, signal);
     return await this.#open(source, work);
   }
 
@@ -126,8 +124,8 @@ export class Snapshots {
     });
   }
 
-  /** Once at a time for each, whoever asks. */
-  async #fetch({ id, url, sizeBytes }: SnapshotSource): Promise<void> {
+  /** Once at a time for each, whoever asks; `asking` tells why nobody waits for it any more. */
+  async #fetch({ id, url, sizeBytes }: SnapshotSource, asking: AbortSignal): Promise<void> {
     if (this.#store.has(id)) return;
     if (url === null) throw new RunnerError('snapshot_unavailable', 'The snapshot is not on this node any more.');
     const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(limits.lifecycleJobMs)]);
@@ -138,7 +136,11 @@ export class Snapshots {
         .then(() => undefined)
         .finally(() => this.#fetching.delete(id));
     this.#fetching.set(id, fetching);
-    await fetching;
+    try {
+      await fetching;
+    } finally {
+      asking.throwIfAborted();
+    }
   }
 }
 

@@ -73,6 +73,7 @@ export class SnapshotStore {
       return { sizeBytes: size };
     } catch (error) {
       await rm(partial, { force: true });
+      signal.throwIfAborted(); // why says more than that
       throw isFull(error) ? noRoom(error) : error;
     }
   }
