@@ -124,6 +124,15 @@ describe('ends', () => {
     await runToEnd(session, specOf('pkill yes; pkill sleep'));
   });
 
+  test('a SIGKILL is answered once the process is gone', async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const spec = specOf('exec sleep 1000');
+      const { pid } = await session.start(spec, null);
+      await session.signal(spec.processId, 'SIGKILL');
+      expect((await runToEnd(session, specOf(`kill -0 ${pid}`))).exit.exitCode).not.toBe(0);
+    }
+  });
+
   test('a signal by us is told as killed', async () => {
     const spec = specOf('echo up; sleep 984');
     const { sink } = await startReader(session, spec, wholeOutput);

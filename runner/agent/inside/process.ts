@@ -34,6 +34,7 @@ export class ManagedProcess implements ChildEvents {
   #quiet: Timer | undefined;
   /** Why a signal that ends it was ours. */
   #ours: 'deadline' | 'killed' | 'sandbox_ended' | undefined;
+  readonly #awaitingDeath: (() => void)[] = [];
   #died: { code: number | null; signal: string | null; tick: number } | undefined;
   /** While it waits for its turn in a session: takes it out of the queue. */
   #leaveQueue: (() => void) | undefined;
@@ -106,6 +107,16 @@ export class ManagedProcess implements ChildEvents {
     signalGroup(this.#child.pid, name);
   }
 
+  /** Resolves once it is dead and reaped, or after `withinMs`. */
+  async whenDead(withinMs: number): Promise<void> {
+    if (this.#died !== undefined) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, withinMs);
+    this.#awaitingDeath.push(resolve);
+    await promise;
+    clearTimeout(timer);
+  }
+
   /** The sandbox ends: asked first, then made to. */
   terminate(force: boolean): void {
     if (force || this.#leaveQueue !== undefined) return this.#kill('sandbox_ended');
@@ -168,6 +179,7 @@ export class ManagedProcess implements ChildEvents {
     const tick = performance.now();
     this.#died = { code: signal === null ? code : null, signal, tick };
     this.onDeath?.();
+    for (const resolve of this.#awaitingDeath.splice(0)) resolve();
     if (this.#outputEnded) this.#finish();
     else this.#armQuiet(tick);
   }

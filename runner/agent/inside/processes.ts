@@ -15,6 +15,8 @@ import { ShellSessions, StateFile } from './shell-sessions.ts';
 import { notExecuted, startProgram } from './start-program.ts';
 
 /** Ended processes are kept for endedProcessTtlMs, but no more than this many and with no more output than this. */
+/** How long the answer to a SIGKILL waits for the process to be gone. */
+const killedWithinMs = 500;
 const endedMax = 1024;
 const endedOutputBytesMax = 32 * 1024 * 1024;
 /** Many ends in a row are forgotten in one go. */
@@ -126,8 +128,11 @@ export class ProcessTable {
     if (process.exit === null) process.child?.resize(cols, rows);
   }
 
-  signal({ processId, signal }: Extract<AgentRequest, { op: 'signal' }>): void {
-    this.#get(processId).signal(signal);
+  /** A SIGKILL is answered when the process is gone, so that who looks then finds it so; one that can't die yet holds nobody up for long. */
+  async signal({ processId, signal }: Extract<AgentRequest, { op: 'signal' }>): Promise<void> {
+    const process = this.#get(processId);
+    process.signal(signal);
+    if (signal === 'SIGKILL') await process.whenDead(killedWithinMs);
   }
 
   /** Resolves when all have ended or have been killed. */
