@@ -11,6 +11,7 @@ export const snapshotSandbox: LifecycleHandler<'sandbox.snapshot'> = async (cont
     home.containerId,
     {
       id: job.snapshotId,
+      tenantId: sandbox.tenantId,
       key: Buffer.from(job.key, 'base64'),
       environment: job.passEnvironment ? journal.environment(sandbox.id).own : {},
     },

@@ -20,6 +20,8 @@ const uploadMaxMs = 30 * 60_000;
 const takenAtOnce = 2;
 /** It leaves most of its job's time to a snapshot that was last in the row. */
 const takeWaitMs = 20_000;
+/** Of one tenant on a node, for a place to take or to fetch one. */
+const waitingMax = 64;
 /** Each holds one range of its object in memory. */
 const fetchedAtOnce = 4;
 
@@ -47,8 +49,8 @@ export class Snapshots {
   readonly #limits: LayerLimits;
   readonly #fetching = new Map<string, Promise<void>>();
   readonly #stop = new AbortController();
-  readonly #taking = new Gate({ places: takenAtOnce, waitMs: takeWaitMs, full: tooMany });
-  readonly #downloading = new Gate({ places: fetchedAtOnce, waitMs: limits.lifecycleJobMs, full: tooMany });
+  readonly #taking = new Gate({ places: takenAtOnce, waitMs: takeWaitMs, waitingMax, full: tooMany });
+  readonly #downloading = new Gate({ places: fetchedAtOnce, waitMs: limits.lifecycleJobMs, waitingMax, full: tooMany });
 
   constructor(parts: SnapshotsParts) {
     this.#parts = parts;
@@ -65,7 +67,7 @@ export class Snapshots {
   /** The container stands still until its files are in the store here, and no longer. Throws capacity_exhausted where others take too long. */
   async take(
     containerId: string,
-    snapshot: { id: string; key: Uint8Array; environment: Record<string, string> },
+    snapshot: { id: string; tenantId: string; key: Uint8Array; environment: Record<string, string> },
     signal: AbortSignal,
   ): Promise<TakenSnapshot> {
     const { id, key, environment } = snapshot;
@@ -74,7 +76,9 @@ export class Snapshots {
       const { sizeBytes } = await this.#store.write(id, packArchive(key, { env: environment }, layer, guard), signal);
       return { sizeBytes, contentBytes: guard.bytes, image, memoryKept: false };
     };
-    return await this.#taking.pass(signal, () => this.#parts.engine.capture(containerId, consume, signal));
+    return await this.#taking.pass(snapshot.tenantId, signal, () =>
+      this.#parts.engine.capture(containerId, consume, signal),
+    );
   }
 
   /** Hands to `work` what a container begins with. A copy here that has gone, or gone bad, is fetched anew, once. */
@@ -132,7 +136,7 @@ export class Snapshots {
     const fetching =
       this.#fetching.get(id) ??
       this.#downloading
-        .pass(signal, () => this.#store.write(id, this.#transfer.download(url, sizeBytes, signal), signal))
+        .pass(id, signal, () => this.#store.write(id, this.#transfer.download(url, sizeBytes, signal), signal))
         .then(() => undefined)
         .finally(() => this.#fetching.delete(id));
     this.#fetching.set(id, fetching);

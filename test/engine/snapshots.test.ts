@@ -39,7 +39,7 @@ async function openSnapshots(over: { diskLimitMiB?: number; cacheLimitMiB?: numb
 
 async function take(sandbox: TestSandbox, from = snapshots): Promise<TakenSnapshot & { id: string }> {
   const id = randomBytes(16).toString('hex');
-  return { id, ...(await from.take(sandbox.containerId, { id, key, environment: { A: '1' } }, signal)) };
+  return { id, ...(await from.take(sandbox.containerId, { id, tenantId: 't', key, environment: { A: '1' } }, signal)) };
 }
 
 /** From this node's copy alone. */
@@ -182,7 +182,7 @@ test('one that is broken off leaves the sandbox running and no file', async () =
   const files = await readdir(folder);
   const abort = new AbortController();
   const id = randomBytes(16).toString('hex');
-  const taking = snapshots.take(source.containerId, { id, key, environment: {} }, abort.signal);
+  const taking = snapshots.take(source.containerId, { id, tenantId: 't', key, environment: {} }, abort.signal);
   taking.catch(() => undefined); // looked at below
   const begun = async () => (await readdir(folder)).some((name) => name.endsWith('.partial'));
   await waitFor('its first bytes', begun, 10_000, 1);

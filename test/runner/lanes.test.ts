@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { Gate } from '../../runner/gate.ts';
 import { Lanes } from '../../runner/sandboxes/lanes.ts';
 
 /** Work that goes on until it is let go, whatever its signal says. */
@@ -59,41 +58,5 @@ describe('the lifecycle jobs of one sandbox', () => {
     await killed;
     expect(told).toEqual(['1', 'killed']);
     await lanes.idle();
-  });
-});
-
-describe('a gate', () => {
-  const signal = new AbortController().signal;
-  const open = (waitMs: number) => new Gate({ places: 1, waitMs, full: () => new Error('full') });
-
-  test('lets so many in, the others in their order, and gives back the place of what failed', async () => {
-    const gate = open(5_000);
-    const first = held();
-    const told: number[] = [];
-    const failing = gate.pass(signal, async () => {
-      await first.work(signal);
-      throw new Error('failed');
-    });
-    const others = [1, 2, 3].map((number) => gate.pass(signal, async () => told.push(number)));
-    await first.begun;
-    expect(told).toEqual([]);
-    first.letGo();
-    await expect(failing).rejects.toThrow('failed');
-    await Promise.all(others);
-    expect(told).toEqual([1, 2, 3]);
-  });
-
-  test('refuses who has waited in vain or is aborted, who then takes nobody’s place', async () => {
-    const gate = open(20);
-    const first = held();
-    const inside = gate.pass(signal, () => first.work(signal));
-    const abort = new AbortController();
-    const aborted = gate.pass(abort.signal, async () => 'in');
-    abort.abort(new Error('enough'));
-    await expect(aborted).rejects.toThrow('enough');
-    await expect(gate.pass(signal, async () => 'in')).rejects.toThrow('full');
-    first.letGo();
-    await inside;
-    expect(await gate.pass(signal, async () => 'in')).toBe('in');
   });
 });
