@@ -44,7 +44,7 @@ const environment = z.object({
    * Whether a pause that keeps processes may write them to disk. 'auto': where it works and a restored sandbox is as confined as a fresh one.
    * 'on': also where its root could then change the mode and owner of the node's /dev/null.
    */
-  GLOVEBOX_CHECKPOINTS: z.enum(['auto', 'on', 'off']).default('auto'),
+  GLOVEBOX_CHECKPOINTS: z.enum(['auto', 'off']).default('auto'),
   /** The resolver that sandboxes may use, an IPv4 address. Absent: the node's own. */
   GLOVEBOX_DNS: z.ipv4().optional(),
 });
@@ -64,7 +64,7 @@ export interface RunnerConfig {
   diskLimitMiB: number;
   snapshotCacheMiB: number;
   dns: string | undefined;
-  checkpoints: 'auto' | 'on' | 'off';
+  checkpoints: 'auto' | 'off';
 }
 
 /** Throws one sentence per wrong variable. */

@@ -227,8 +227,7 @@ function createContext(
   const { config, log, openSession, warmSize } = parts;
   const { journal, engine, report, pool, joined, delivery, lanes, reportSoon, reportHistory } = made;
   const { dataDir } = config;
-  const probe = (image: string) =>
-    parts.probeCheckpoint({ engine, openSession, dataDir, image, acceptSharedDevice: config.checkpoints === 'on' });
+  const probe = (image: string) => parts.probeCheckpoint({ engine, openSession, dataDir, image });
   const containers = new Containers({ engine, pool, openSession, dataDir, warmSize, log });
   const sandboxes = new SandboxTable({
     journal,

@@ -1,7 +1,9 @@
 import { stat, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Container } from 'dockerode';
 import { RunnerError } from '../protocol/errors.ts';
+import { keepOwnMasks } from './checkpoint-mounts.ts';
 import { engineMessage, engineStatus, type DockerClient } from './docker-client.ts';
 
 /** One at a time of each container; the engine keeps it in the container's own folder (0700) and removes it with the container. */
@@ -27,8 +29,8 @@ interface WithCheckpoints {
 const withCheckpoints = (container: Container): WithCheckpoints => container as unknown as WithCheckpoints;
 
 /**
- * Whether a restored container's masks are the node's own /dev/null, whose mode and owner its root could change then: runc has CRIU mask
- * with that one, where a fresh container gets its own. Only of a container in which nothing but ours runs.
+ * Whether a restored container's masks are the node's own /dev/null, whose mode and owner its root could change then (checkpoint-mounts.ts).
+ * Only of a container in which nothing but ours runs.
  */
 export async function sharesNodeDevice(pid: number, maskedPaths: readonly string[]): Promise<boolean> {
   const node = await stat('/dev/null');
@@ -59,6 +61,18 @@ export class Checkpoints {
     const container = withCheckpoints(this.#docker.getContainer(containerId));
     await this.discard(containerId);
     await container.createCheckpoint({ CheckpointID: name, Exit: true });
+    try {
+      await keepOwnMasks(await this.#folderOf(containerId));
+    } catch (cause) {
+      // As it is it must never be restored.
+      await this.discard(containerId);
+      throw cause;
+    }
+  }
+
+  async #folderOf(containerId: string): Promise<string> {
+    const { ResolvConfPath } = await this.#docker.getContainer(containerId).inspect();
+    return join(dirname(ResolvConfPath), 'checkpoints', name);
   }
 
   async restore(containerId: string): Promise<void> {

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { RunnerError } from '../protocol/errors.ts';
 import { locateCgroup, type CgroupPaths } from './cgroup.ts';
 import { diskLabel } from './container-spec.ts';
@@ -13,8 +12,8 @@ export interface ContainerFacts {
   cgroup: CgroupPaths;
   /** IPv4, on the installation's bridge; undefined with the network off. Kept for as long as it runs. */
   address: string | undefined;
-  /** Host directories that the container can write to disk in: its layer, its /etc/hosts and the like, an image's volumes. */
-  writableDirs: string[];
+  /** What the container can write to disk: its layer, its /etc/hosts and the like, an image's volumes. */
+  writablePaths: string[];
   diskLimitBytes: number;
 }
 
@@ -66,9 +65,10 @@ export class ContainerFactsCache {
       pid,
       cgroup: locateCgroup(membership, mountinfo),
       address: Object.values(found.NetworkSettings.Networks).find(({ IPAddress }) => IPAddress !== '')?.IPAddress,
-      writableDirs: [
+      writablePaths: [
         ...(layer === undefined ? [] : [layer]),
-        dirname(found.ResolvConfPath),
+        // Not their folder: the engine keeps checkpoints there.
+        ...[found.ResolvConfPath, found.HostnamePath, found.HostsPath].filter((path) => path !== ''),
         ...found.Mounts.filter((mount) => mount.RW && mount.Type === 'volume').map((mount) => mount.Source),
       ],
       diskLimitBytes: Number(found.Config.Labels[diskLabel] ?? 0) * 1024 * 1024,

@@ -18,8 +18,8 @@ const openFilesMax = 20_000;
  * `du` follows. Throws an AbortError after a minute.
  */
 export async function measureDisk(facts: ContainerFacts): Promise<DiskUsage> {
-  const bytes = await diskUsage(['--block-size=1'], facts.writableDirs);
-  const inodes = await diskUsage(['--inodes'], facts.writableDirs);
+  const bytes = await diskUsage(['--block-size=1'], facts.writablePaths);
+  const inodes = await diskUsage(['--inodes'], facts.writablePaths);
   return { bytes: bytes + (await unlinkedBytes(facts)), inodes };
 }
 

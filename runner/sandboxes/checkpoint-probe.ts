@@ -25,15 +25,13 @@ interface ProbeParts {
   openSession: (socketDir: string) => Promise<AgentSession>;
   dataDir: string;
   image: string;
-  /** Also where a restored sandbox's root could change the node's /dev/null. */
-  acceptSharedDevice: boolean;
 }
 
 /**
  * Makes a checkpoint of a hardened container of ours and restores it: in it a process of the plain user, with a terminal and a listening
  * socket, which has to go on. Rejects where it doesn't; leaves nothing behind.
  */
-export async function probeCheckpoint({ acceptSharedDevice, ...parts }: ProbeParts): Promise<void> {
+export async function probeCheckpoint(parts: ProbeParts): Promise<void> {
   const { engine, openSession, dataDir, image } = parts;
   const slot = randomBytes(8).toString('hex');
   const socketDir = socketDirOf(dataDir, slot);
@@ -55,10 +53,8 @@ export async function probeCheckpoint({ acceptSharedDevice, ...parts }: ProbePar
     await whenAgentReady(session, container, signal);
     await session.writeStdin(witness.processId, Buffer.from('this\n'));
     await witness.says('heard this');
-    if (acceptSharedDevice || !(await engine.sharesNodeDevice(containerId))) return;
-    throw new Error(
-      'a restored sandbox’s root could change the mode and owner of the node’s /dev/null (GLOVEBOX_CHECKPOINTS)',
-    );
+    if (!(await engine.sharesNodeDevice(containerId))) return;
+    throw new Error('a restored sandbox’s root could change the mode and owner of the node’s /dev/null');
   } finally {
     await session.close();
     if (containerId !== undefined) await engine.remove(containerId);
