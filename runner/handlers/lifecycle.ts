@@ -71,7 +71,8 @@ async function settle<N extends LifecycleJobName>(
     if (recorded) return recorded;
     const kill = kinds[name] === 'kill';
     if (kill) announceKill(context.sandboxes, job);
-    const turn = { key: `${job.epoch}.${job.revision}`, kill, limitMs: limits.lifecycleJobMs };
+    const limitMs = name === 'sandbox.snapshot' ? limits.snapshotJobMs : limits.lifecycleJobMs;
+    const turn = { key: `${job.epoch}.${job.revision}`, kill, limitMs };
     return await lanes.run(job.sandboxId, turn, (signal) => take(context, name, job, signal));
   } catch (error) {
     return { ok: false, fault: faultOf(error, context.log, { requestId: job.requestId, job: name }) };

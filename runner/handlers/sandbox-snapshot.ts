@@ -1,26 +1,62 @@
-import { endedMeanwhile } from '../sandboxes/resting.ts';
+import { RunnerError } from '../protocol/errors.ts';
+import { limits } from '../protocol/limits.ts';
+import type { EndReason } from '../protocol/node-report.ts';
+import type { Sandbox } from '../sandboxes/sandbox.ts';
 import { expiresAtMs } from '../sandboxes/table.ts';
 import type { LifecycleHandler } from './handler.ts';
 import { getSteady } from './sandbox-pause.ts';
 
-/** Its files, sealed, into this node's store; what runs stands still meanwhile. A repeat takes them anew. */
+/**
+ * Its files, sealed, into this node's store; what runs stands still meanwhile. A repeat takes them anew. One that ends under it has none:
+ * sandbox_ended then says why it did, whatever broke first.
+ */
 export const snapshotSandbox: LifecycleHandler<'sandbox.snapshot'> = async (context, job, signal) => {
   const { sandboxes, snapshots, journal } = context;
   const { sandbox, home } = getSteady(sandboxes, job.sandboxId);
-  const snapshot = await snapshots.take(
-    home.containerId,
-    {
-      id: job.snapshotId,
-      tenantId: sandbox.tenantId,
-      key: Buffer.from(job.key, 'base64'),
-      environment: job.passEnvironment ? journal.environment(sandbox.id).own : {},
-    },
-    signal,
-  );
-  if (sandbox.state !== 'running' && sandbox.state !== 'paused') {
+  const asked = {
+    id: job.snapshotId,
+    tenantId: sandbox.tenantId,
+    key: Buffer.from(job.key, 'base64'),
+    environment: job.passEnvironment ? journal.environment(sandbox.id).own : {},
+  };
+  const snapshot = await snapshots.take(home.containerId, asked, signal).catch((error: unknown) => {
+    if (!isSteady(sandbox)) throw endedUnder(sandbox, error);
+    throw isLate(error) ? tookTooLong(error) : error;
+  });
+  if (!isSteady(sandbox)) {
     await snapshots.drop(job.snapshotId);
-    throw endedMeanwhile();
+    throw endedUnder(sandbox);
   }
   sandboxes.save(sandbox);
   return { state: sandbox.state, expiresAtMs: expiresAtMs(sandbox), snapshot };
 };
+
+const isSteady = (sandbox: Sandbox): sandbox is Sandbox & { state: 'running' | 'paused' } =>
+  sandbox.state === 'running' || sandbox.state === 'paused';
+
+const causes: Record<EndReason, string> = {
+  killed: 'it was killed',
+  timeout: 'its time was up',
+  failed: 'it failed',
+  oom: 'it ran out of memory',
+  runner_lost: 'its node was lost',
+  evicted: 'its node ended it, as it does to one that passes its disk limit',
+};
+
+const endedUnder = ({ endReason }: Sandbox, cause?: unknown): RunnerError =>
+  new RunnerError(
+    'sandbox_ended',
+    `The sandbox ended while its snapshot was taken: ${causes[endReason ?? 'failed']}.`,
+    {
+      cause,
+    },
+  );
+
+const isLate = (error: unknown): boolean => error instanceof RunnerError && error.code === 'deadline_exceeded';
+
+const tookTooLong = (cause: unknown): RunnerError =>
+  new RunnerError(
+    'deadline_exceeded',
+    `The sandbox’s files could not be read within ${limits.snapshotJobMs / 1000} seconds. It goes on; delete some of them, or try again when the node is less busy.`,
+    { cause },
+  );

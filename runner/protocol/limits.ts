@@ -37,6 +37,8 @@ export const limits = {
   /** After a process's deadline the runner ends the call by itself, whatever the agent says. */
   deadlineGraceMs: 2_000,
   lifecycleJobMs: 60_000,
+  /** The one exception: a sandbox at its disk limit is read and sealed within this, on a node that is busy. */
+  snapshotJobMs: 180_000,
   leaseMs: 15_000,
   heartbeatMs: 5_000,
   /** Streams in Redis expire when their reader is gone. */

@@ -99,7 +99,7 @@ export class EngineDouble implements ContainerEngine {
   async sample() {
     return { cpuSeconds: 0, memoryUsedBytes: 1, memoryCacheBytes: 1, diskLimitBytes: 1, diskUsedBytes: 1 };
   }
-  async capture(): Promise<never> {
+  async capture(_id: string): Promise<never> {
     throw new RunnerError('not_supported', 'not here');
   }
   async oomKills() {

@@ -30,7 +30,7 @@ export const openJob = async (
     set: {
       ...set,
       openJob: job,
-      openJobDeadlineMs: ctx.now() + limits.lifecycleJobMs,
+      openJobDeadlineMs: ctx.now() + (job === 'snapshot' ? limits.snapshotJobMs : limits.lifecycleJobMs),
       revision: sql`${sandboxes.revision} + 1`,
     },
   });

@@ -13,6 +13,9 @@ import { whileConflict } from '../sandboxes/while-conflict.ts';
 import { giveUpSnapshot } from './remove-snapshot.ts';
 import { snapshotLimits } from './snapshot-limits.ts';
 
+/** The runner's own word of a snapshot that took too long says more than ours. */
+const answerMs = 5_000;
+
 export interface NewSnapshot {
   purpose: SnapshotPurpose;
   name: string | null;
@@ -58,7 +61,7 @@ const runJob = async (ctx: Context, source: Sandbox, { id, purpose }: Snapshot):
   const key = await ctx.snapshotKeys.keyOf(id);
   const job = { ...envelopeOf(ctx, row), snapshotId: id, key, passEnvironment: purpose === 'fork' };
   const { snapshot } = await ctx.broker
-    .lifecycle('sandbox.snapshot', runnerOf(row), job, limits.lifecycleJobMs)
+    .lifecycle('sandbox.snapshot', runnerOf(row), job, limits.snapshotJobMs + answerMs)
     .catch((error: unknown) => abandonJob(ctx, row, 'snapshot', error));
   await closeJob(ctx, row, 'snapshot', {}, { kind: 'snapshot', message: message[purpose] }).catch((error: unknown) => {
     // A kill came in between: what was taken before is whole all the same.
