@@ -127,6 +127,88 @@ describe('a snapshot', () => {
   });
 });
 
+describe('what a sweep finds', () => {
+  test('that can’t be removed makes way for the others, and is tried again later', async () => {
+    const world = await snapshotWorld();
+    const source = await world.newSandbox();
+    const { id } = await createSnapshot(world.ctx, source.id, unnamed);
+    world.rows(
+      `with recursive n(i) as (select 1 union all select i + 1 from n where i < 102) insert into snapshots
+        select printf('%03d', i), tenant_id, sandbox_id, runner_id, purpose, 'deleted', name, tag, template, image, cpus, memory_mib,
+          memory_kept, 0, 0, null, created_at_ms, 0 from snapshots, n where id = '${id}'`,
+    );
+    let broken = true;
+    const { snapshotObjects: store } = world.ctx;
+    const snapshotObjects = {
+      ...store,
+      delete: async (keys: readonly string[]) => {
+        if (broken && keys.some((key) => /0\d\d$|100$/.test(key))) throw new Error('the store is unwell');
+        await store.delete(keys);
+      },
+    };
+    const sweep = () => sweepSnapshots({ ...world.ctx, snapshotObjects }, world.ctx.now());
+    await expect(sweep()).rejects.toThrow('100 snapshots could not be removed');
+    expect(await sweep()).toBe(2);
+    expect(await sweep()).toBe(0);
+    broken = false;
+    world.pass(11 * minuteMs);
+    expect(await sweep()).toBe(100);
+    expect(world.rows('select id from snapshots')).toEqual([{ id }]);
+  });
+});
+
+describe('a snapshot whose last answer of the database is lost', () => {
+  /** The batch that finishes it, and whether it was done before its answer was lost. */
+  const losing = async (done: boolean) => {
+    const world = await snapshotWorld();
+    const source = await world.newSandbox();
+    const { directory } = world.ctx;
+    const batch: typeof directory.batch = async (statements) => {
+      if (done) await directory.batch(statements);
+      throw new Error('the connection broke');
+    };
+    const ctx = { ...world.ctx, directory: Object.assign(Object.create(directory) as typeof directory, { batch }) };
+    return { world, making: createSnapshot(ctx, source.id, unnamed) };
+  };
+
+  test('is answered where it is ready', async () => {
+    const { world, making } = await losing(true);
+    const made = await making;
+    expect(await getSnapshot(world.ctx, { id: made.id })).toEqual(made);
+    await world.settled();
+    expect(world.objects.size).toBe(1);
+    expect(world.dropped).toEqual([]);
+  });
+
+  test('leaves nothing where it is not', async () => {
+    const { world, making } = await losing(false);
+    await expect(making).rejects.toThrow('the connection broke');
+    await world.settled();
+    expect(world.rows('select * from snapshots')).toEqual([]);
+    expect(world.objects.size).toBe(0);
+    expect(world.storage()).toEqual({ bytes: 0, condemned_bytes: 0 });
+  });
+
+  test('nor where the worker ended before it: the sweep has its object and its bytes go once it is late', async () => {
+    const world = await snapshotWorld();
+    const source = await world.newSandbox();
+    const { directory } = world.ctx;
+    const never: typeof directory.batch = () => new Promise(() => undefined);
+    const ctx = {
+      ...world.ctx,
+      directory: Object.assign(Object.create(directory) as typeof directory, { batch: never }),
+    };
+    void createSnapshot(ctx, source.id, unnamed);
+    await expect.poll(() => world.objects.size).toBe(1);
+    expect(await sweepSnapshots(world.ctx, world.ctx.now())).toBe(0);
+    world.pass(41 * minuteMs);
+    expect(await sweepSnapshots(world.ctx, world.ctx.now())).toBe(1);
+    expect(world.objects.size).toBe(0);
+    expect(world.rows('select * from snapshots')).toEqual([]);
+    expect(world.storage()).toEqual({ bytes: 0, condemned_bytes: 0 });
+  });
+});
+
 describe('a fork', () => {
   const [here, elsewhere] = ['1'.repeat(16), '2'.repeat(16)] as [string, string];
   const two = { count: 2, timeoutSeconds: 60 };

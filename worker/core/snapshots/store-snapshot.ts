@@ -106,7 +106,16 @@ export const finishSnapshot = async (ctx: Context, snapshot: Snapshot): Promise<
     .set({ state: 'ready', multipartId: null, sweepAtMs: null })
     .where(making(snapshot))
     .returning();
-  const [, [ready]] = await ctx.directory.batch([replace, finish]);
+  const ready = await ctx.directory.batch([replace, finish]).then(
+    ([, [row]]) => row,
+    // Perhaps only its answer was lost: what is ready nothing takes back, and whoever asked for it must hear of it.
+    async (error: unknown) => (await findReady(ctx, snapshot)) ?? Promise.reject(error),
+  );
   if (!ready) throw gone();
   return ready;
+};
+
+const findReady = async (ctx: Context, { id }: Snapshot): Promise<Snapshot | undefined> => {
+  const ready = and(eq(snapshots.id, id), eq(snapshots.state, 'ready'));
+  return (await ctx.directory.select().from(snapshots).where(ready))[0];
 };
