@@ -1,6 +1,6 @@
-import { isIPv4 } from 'node:net';
 import type { EgressRules } from '../protocol/egress.ts';
 import { chainNames, sandboxChains } from './firewall-names.ts';
+import { covers, overlap, parseNetwork, printNetwork, type Ipv4Network } from './ipv4.ts';
 
 /** One sandbox's own rules in the node's packet filter, and how they are changed while others stay. Pure. */
 
@@ -14,41 +14,21 @@ export interface Egress {
 /** By the sandbox's own address, which it can neither change nor forge. */
 export type EgressByAddress = ReadonlyMap<string, Egress>;
 
-interface Network {
-  base: number;
-  length: number;
-}
-
-const maskOf = (length: number): number => (length === 0 ? 0 : (~0 << (32 - length)) >>> 0);
-const covers = (outer: Network, inner: Network): boolean =>
-  outer.length <= inner.length && (inner.base & maskOf(outer.length)) >>> 0 === outer.base;
-const overlap = (a: Network, b: Network): boolean => covers(a, b) || covers(b, a);
-
-function parse(text: string): Network | undefined {
-  const [address = '', prefix] = text.split('/');
-  if (!isIPv4(address)) return undefined;
-  const length = prefix === undefined ? 32 : Number(prefix);
-  const value = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
-  return { base: (value & maskOf(length)) >>> 0, length };
-}
-
-const print = ({ base, length }: Network): string =>
-  `${[24, 16, 8, 0].map((shift) => (base >>> shift) & 255).join('.')}/${length}`;
-
 /** Without what another of them covers. */
-function fewest(networks: readonly Network[]): Network[] {
+function fewest(networks: readonly Ipv4Network[]): Ipv4Network[] {
   const sorted = networks.toSorted((a, b) => a.length - b.length || a.base - b.base);
   return sorted.filter((network, at) => !sorted.slice(0, at).some((earlier) => covers(earlier, network)));
 }
 
-const networksOf = (texts: readonly string[]): Network[] => fewest(texts.flatMap((text) => parse(text) ?? []));
+const networksOf = (texts: readonly string[]): Ipv4Network[] =>
+  fewest(texts.flatMap((text) => parseNetwork(text) ?? []));
 
 /** What is left to enforce of what a caller asked for; undefined where nothing is denied. */
 export function egressOf(rules: EgressRules): Egress | undefined {
   const deny = networksOf(rules.deny);
   if (deny.length === 0) return undefined;
   const allow = networksOf(rules.allow).filter((network) => deny.some((denied) => overlap(denied, network)));
-  return { allow: allow.map(print), deny: deny.map(print) };
+  return { allow: allow.map(printNetwork), deny: deny.map(printNetwork) };
 }
 
 export const sameEgress = (a: Egress | undefined, b: Egress | undefined): boolean =>
