@@ -21,6 +21,7 @@ export async function removeLeftovers(docker: Docker, installationId: string): P
     removed.push(`network ${Name}`);
   }
   for (const family of FAMILIES) removed.push(...(await removeChains(family, `GBX-${installationId}`)));
+  removed.push(...(await removeFrameChain(`GBX-${installationId}-FRAMES`)));
   return removed;
 }
 
@@ -38,6 +39,20 @@ async function removeChains(family: (typeof FAMILIES)[number], prefix: string): 
   if (chains.length === 0) return [];
   await restore(`/usr/sbin/${family}-restore`, script);
   return chains.map((chain) => `${family} chain ${chain}`);
+}
+
+/** Of the filter of bridged frames, whose tool has no restore that leaves others' rules alone in every version. */
+async function removeFrameChain(chain: string): Promise<string[]> {
+  const program = '/usr/sbin/ebtables';
+  if (!(await exists(program))) return [];
+  const ebtables = (...args: string[]) =>
+    runCommand(program, ['-t', 'filter', ...args], { deadlineMs: FIREWALL_DEADLINE_MS });
+  const listed = await ebtables('-L').catch(() => ''); // a kernel without it has no chain either
+  if (!listed.includes(`Bridge chain: ${chain},`)) return [];
+  if (listed.includes(`-j ${chain}`)) await ebtables('-D', 'FORWARD', '-j', chain);
+  await ebtables('-F', chain);
+  await ebtables('-X', chain);
+  return [`ebtables chain ${chain}`];
 }
 
 /**

@@ -2,6 +2,9 @@
 
 export const chainPrefix = (installationId: string): string => `GBX-${installationId}-`;
 
+/** In the filter of bridged frames. */
+export const framesChain = (installationId: string): string => `${chainPrefix(installationId)}FRAMES`;
+
 export const chainNames = (installationId: string) => {
   const prefix = chainPrefix(installationId);
   return {

@@ -52,14 +52,15 @@ export async function removeFirewall(installationId: string): Promise<void> {
 }
 
 function save(family: Family): Promise<string> {
-  return run(`${programs[family]}-save`, []);
+  return runTool(`${programs[family]}-save`, []);
 }
 
 async function restore(family: Family, script: string): Promise<void> {
-  await run(`${programs[family]}-restore`, ['--noflush', '--wait', String(lockWaitSeconds)], script);
+  await runTool(`${programs[family]}-restore`, ['--noflush', '--wait', String(lockWaitSeconds)], script);
 }
 
-async function run(program: string, args: string[], input = ''): Promise<string> {
+/** What it printed. Rejects where it does not end with 0 in time, or there is no such program (ENOENT). */
+export async function runTool(program: string, args: string[], input = ''): Promise<string> {
   const child = spawn(program, args, {
     stdio: ['pipe', 'pipe', 'pipe'],
     signal: AbortSignal.timeout(commandTimeoutMs),
