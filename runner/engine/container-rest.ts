@@ -1,6 +1,6 @@
 import { RunnerError } from '../protocol/errors.ts';
 import { Checkpoints, sharesNodeDevice } from './checkpoints.ts';
-import { confine } from './confinement.ts';
+import { startConfined } from './confinement.ts';
 import type { ContainerFactsCache } from './container-facts.ts';
 import { maskedPaths } from './container-spec.ts';
 import type { DockerClient } from './docker-client.ts';
@@ -34,7 +34,7 @@ export class ContainerRest {
 
   async restart(containerId: string): Promise<void> {
     const container = this.#parts.docker.getContainer(containerId);
-    await this.#startAgain(containerId, () => act('start', () => container.start()));
+    await this.#startAgain(containerId, 'start', () => container.start());
     // One that could not be restored, or was not to be: it holds all that was in memory.
     await this.#checkpoints.discard(containerId);
   }
@@ -47,7 +47,7 @@ export class ContainerRest {
   }
 
   async restore(containerId: string): Promise<void> {
-    await this.#startAgain(containerId, () => act('restore', () => this.#checkpoints.restore(containerId)));
+    await this.#startAgain(containerId, 'restore', () => this.#checkpoints.restore(containerId));
     await this.#checkpoints.discard(containerId);
   }
 
@@ -55,22 +55,22 @@ export class ContainerRest {
     return await sharesNodeDevice((await this.#parts.facts.get(containerId)).pid, maskedPaths);
   }
 
-  async #startAgain(containerId: string, start: () => Promise<void>): Promise<void> {
+  async #startAgain(containerId: string, how: 'start' | 'restore', start: () => Promise<void>): Promise<void> {
     const { docker, facts, prepared } = this.#parts;
     try {
-      await start();
-      const { HostConfig } = await docker.getContainer(containerId).inspect();
-      const network = HostConfig.NetworkMode === 'none' ? 'off' : 'on';
-      await confine({ containerId, network }, { docker, facts, bridge: prepared().network });
+      await act(how, async () => {
+        const { HostConfig } = await docker.getContainer(containerId).inspect();
+        const network = HostConfig.NetworkMode === 'none' ? 'off' : 'on';
+        await startConfined({ containerId, network }, start, { docker, facts, bridge: prepared().network });
+      });
     } catch (cause) {
       await this.stop(containerId);
       throw cause instanceof RunnerError ? cause : startFailure(cause);
     }
   }
 
-  /** Its address is anybody's now; its rules wait for the next that it gets. */
   async #forget(containerId: string): Promise<void> {
-    await this.#parts.prepared().network.leave(containerId);
+    await this.#parts.prepared().network.rested(containerId);
     this.#parts.facts.forget(containerId);
     this.#parts.metrics.forget(containerId);
   }

@@ -111,8 +111,16 @@ export interface ImageFacts {
   offersSudo: boolean;
 }
 
-/** A request as the engine's create options: every limit of docs/architecture's security baseline that is a setting. */
-export function containerSpec(context: SpecContext, image: ImageFacts, request: ContainerRequest): CreateOptions {
+/**
+ * A request as the engine's create options: every limit of docs/architecture's security baseline that is a setting. `address`: its own on the
+ * installation's network, for good; undefined with the network off, or where the engine gives it one at each start.
+ */
+export function containerSpec(
+  context: SpecContext,
+  image: ImageFacts,
+  request: ContainerRequest,
+  address?: string,
+): CreateOptions {
   const { installationId, agent } = context;
   const hostname = randomBytes(6).toString('hex');
   return {
@@ -148,6 +156,7 @@ export function containerSpec(context: SpecContext, image: ImageFacts, request: 
       Init: false,
       Runtime: 'runc',
     },
+    ...endpoint(context, address),
   };
 }
 
@@ -217,6 +226,12 @@ function network(context: SpecContext, request: ContainerRequest, hostname: stri
     // The one address in a private range that the firewall lets through.
     ...(context.resolver === undefined ? {} : { Dns: [context.resolver] }),
   };
+}
+
+function endpoint({ installationId }: SpecContext, address: string | undefined) {
+  if (address === undefined) return {};
+  const endpoints = { [networkName(installationId)]: { IPAMConfig: { IPv4Address: address } } };
+  return { NetworkingConfig: { EndpointsConfig: endpoints } };
 }
 
 function mount(source: string, target: string): NonNullable<HostOptions['Mounts']>[number] {

@@ -1,14 +1,14 @@
 import type { EgressRules } from '../protocol/egress.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import type { SandboxMetrics } from '../protocol/jobs.ts';
-import { confine } from './confinement.ts';
 import { findContainerExit } from './container-exit.ts';
 import { ContainerFactsCache, type ContainerFacts } from './container-facts.ts';
 import { captureContainer, fillContainer, type CapturedLayer } from './container-layer.ts';
-import { containerName, containerSpec, installationLabel, sizeLimits, slotLabel } from './container-spec.ts';
+import { containerName, installationLabel, sizeLimits, slotLabel } from './container-spec.ts';
 import { ContainerRest } from './container-rest.ts';
+import { startContainer } from './container-start.ts';
 import { asError, connectDocker, connectDockerForEvents, engineMessage, type DockerClient } from './docker-client.ts';
-import { act, createFailure, didNotAnswer, saying, startFailure } from './engine-failures.ts';
+import { act, didNotAnswer, saying } from './engine-failures.ts';
 import { EventQueue, followEngine } from './engine-events.ts';
 import { setUpEngine, type DockerEngineOptions, type EngineState } from './engine-setup.ts';
 import { readImageFacts } from './image-facts.ts';
@@ -77,12 +77,11 @@ class DockerEngine implements ContainerEngine {
       onLimit: (containerId) => this.#publish({ kind: 'disk_limit', containerId }),
     });
     const { network, watcher } = this.#state;
-    for (const [containerId, rules] of egress) {
-      network.keep({ containerId, address: await this.#addressOf(containerId) }, rules);
-    }
+    await network.adopt(egress);
     await network.prepare().catch((cause: unknown) => {
       notes.push(`Sandboxes have no network here: the deny rules could not be put in place (${engineMessage(cause)}).`);
     });
+    if (network.safe) notes.push(...network.notes);
     watcher.start();
     this.#oomWatcher.start();
     const { networks } = this;
@@ -129,25 +128,17 @@ class DockerEngine implements ContainerEngine {
 
   async #createAndStart(request: ContainerRequest, signal: AbortSignal): Promise<StartedContainer> {
     const image = await readImageFacts(this.#docker, request.image);
-    const spec = containerSpec(this.#prepared().spec, image, request);
-    const container = await this.#docker.createContainer(spec).catch((cause: unknown) => {
-      throw createFailure(cause);
-    });
-    try {
-      signal.throwIfAborted();
-      if (request.filesystem) await this.#fill(container.id, request.filesystem, signal);
-      await container.start();
-      await confine(
-        { containerId: container.id, network: request.network },
-        { docker: this.#docker, facts: this.#containers, bridge: this.#prepared().network },
-      );
-      signal.throwIfAborted();
-      return { id: container.id, slot: request.slot, state: 'running', imageEnv: image.env };
-    } catch (cause) {
-      await this.remove(container.id);
-      if (signal.aborted) throw signal.reason;
-      throw startFailure(cause);
-    }
+    const { spec, network } = this.#prepared();
+    const parts = {
+      docker: this.#docker,
+      facts: this.#containers,
+      bridge: network,
+      spec,
+      fill: this.#fill.bind(this),
+      remove: this.remove.bind(this),
+    };
+    const id = await startContainer(parts, { image, request }, signal);
+    return { id, slot: request.slot, state: 'running', imageEnv: image.env };
   }
 
   async #addressOf(containerId: string): Promise<string | undefined> {
@@ -161,13 +152,17 @@ class DockerEngine implements ContainerEngine {
   }
 
   async setEgress(containerId: string, rules: EgressRules): Promise<void> {
-    const { address } = await this.#containers.get(containerId);
-    if (address === undefined) return; // with the network off nothing is reached anyway
     await this.#prepared()
-      .network.setEgress({ containerId, address }, rules)
+      .network.setEgress(containerId, rules, () => this.#addressOf(containerId))
       .catch((cause: unknown) => {
+        if (cause instanceof RunnerError) throw cause;
         throw new RunnerError('engine_failed', 'The network rules could not be put in place.', { cause });
       });
+  }
+
+  async confinesFromStart(containerId: string): Promise<boolean> {
+    if (this.#prepared().network.confinesFromStart(containerId)) return true;
+    return (await this.#addressOf(containerId)) === undefined; // with the network off nothing is reached anyway
   }
 
   async resize(containerId: string, size: { cpus: number; memoryMiB: number }): Promise<void> {

@@ -14,6 +14,7 @@ export async function act(
     await call();
   } catch (cause) {
     if (harmless?.(cause) === true) return;
+    if (cause instanceof RunnerError) throw cause;
     if (engineStatus(cause) === 404) throw new RunnerError('sandbox_not_running', 'The container is gone.', { cause });
     throw new RunnerError('engine_failed', `The container engine failed to ${what} a container.`, { cause });
   }

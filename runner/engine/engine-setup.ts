@@ -4,7 +4,8 @@ import type { ContainerFacts } from './container-facts.ts';
 import type { SpecContext } from './container-spec.ts';
 import { DiskWatcher } from './disk-watcher.ts';
 import type { DockerClient } from './docker-client.ts';
-import { nodeResolver, SandboxNetwork } from './network.ts';
+import { SandboxNetwork } from './network.ts';
+import { nodeResolver } from './node-network.ts';
 import type { NodeFacts } from './node-facts.ts';
 
 export interface DockerEngineOptions {

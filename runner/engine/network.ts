@@ -1,16 +1,20 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { isIPv4 } from 'node:net';
 import type { Logger } from '../log.ts';
 import type { EgressRules } from '../protocol/egress.ts';
-import { installationLabel, networkName } from './container-spec.ts';
-import { asError, engineStatus, type DockerClient } from './docker-client.ts';
-import { clearScript, egressOf, sameEgress, setScript, type Egress } from './egress-rules.ts';
+import { RunnerError } from '../protocol/errors.ts';
+import { Addresses } from './addresses.ts';
+import { BridgeNetwork, bridgeName } from './bridge-network.ts';
+import { networkName } from './container-spec.ts';
+import { asError, engineMessage, engineStatus, type DockerClient } from './docker-client.ts';
+import { EgressTable } from './egress-table.ts';
 import { applyFirewall, changeFirewall, findFirewallFault, removeFirewall } from './firewall.ts';
 import { parseDenyAddress, type FirewallPlan } from './firewall-rules.ts';
+import { holdFrames, removeFrameRules } from './frame-rules.ts';
+import { isolatePorts, setBridgeUp } from './node-network.ts';
 
 /** How long a flushed or outranked filter table may stay so; the security table holds meanwhile. */
 const guardIntervalMs = 5_000;
-const interfaceUp = 0x1;
+/** Of the same container, each at another address. */
+const startTriesMax = 4;
 
 interface SandboxNetworkOptions {
   installationId: string;
@@ -26,32 +30,35 @@ interface Firewall {
   change(script: string): Promise<void>;
   /** undefined when the rules are in force. */
   findFault(plan: FirewallPlan): Promise<string | undefined>;
+  /** Keeps bridged frames from passing between addresses of the subnet. Throws where that can't be had. */
+  holdFrames(installationId: string, subnet: string): Promise<void>;
 }
-const nodeFirewall: Firewall = { apply: applyFirewall, change: changeFirewall, findFault: findFirewallFault };
-
-/** Where a container is reached on the bridge. */
-interface Place {
-  containerId: string;
-  address: string;
-}
+const nodeFirewall: Firewall = {
+  apply: applyFirewall,
+  change: changeFirewall,
+  findFault: findFirewallFault,
+  holdFrames,
+};
 
 /** The bridge of the sandboxes with network on, and the rules without which it must not carry a packet. */
 export class SandboxNetwork {
-  readonly #docker: DockerClient;
   readonly #options: SandboxNetworkOptions;
   readonly #base: Omit<FirewallPlan, 'sandboxes'>;
   readonly #firewall: Firewall;
-  /** The sandboxes' own rules, by container. */
-  readonly #egress = new Map<string, { address: string | undefined; egress: Egress }>();
-  /** One at a time writes to the packet filter. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #network: BridgeNetwork;
+  readonly #addresses = new Addresses();
+  readonly #egress: EgressTable;
   #guard: NodeJS.Timeout | undefined;
   #checking: Promise<void> | undefined;
   #safe = false;
+  #subnet: string | undefined;
+  /** undefined until it was tried. */
+  #framesHeld: boolean | undefined;
 
   constructor(docker: DockerClient, options: SandboxNetworkOptions, firewall: Firewall = nodeFirewall) {
     this.#firewall = firewall;
-    this.#docker = docker;
+    this.#network = new BridgeNetwork(docker, options.installationId);
+    this.#egress = new EgressTable(options.installationId, (script) => this.#change(script));
     this.#options = options;
     this.#base = {
       installationId: options.installationId,
@@ -81,81 +88,111 @@ export class SandboxNetwork {
   }
 
   /**
-   * Lets no frame pass between two sandboxes, whatever the packet filter says: ports marked so reach the node alone. A
-   * neighbour is then not even seen in the answers to ARP.
+   * Before the first check: the addresses of the containers that an earlier life of the runner left, and the rules that it put in place,
+   * so that they stay without a gap.
    */
-  async isolatePorts(): Promise<void> {
-    const folder = `/sys/class/net/${this.#base.bridge}/brif`;
-    for (const port of await readdir(folder)) {
-      const file = `${folder}/${port}/isolated`;
+  async adopt(egress: ReadonlyMap<string, EgressRules>): Promise<void> {
+    const places = new Map((await this.#network.places()).map((place) => [place.containerId, place]));
+    for (const { containerId, given } of places.values()) {
+      if (given !== undefined) this.#addresses.assign(containerId, given);
+    }
+    for (const [containerId, rules] of egress) {
+      const { given, present } = places.get(containerId) ?? {};
+      this.#egress.keep({ containerId, address: given ?? present }, rules);
+    }
+  }
+
+  /** For a container that is about to be made: see Addresses. */
+  reserveAddress(): string | undefined {
+    return this.#addresses.reserve();
+  }
+
+  releaseAddress(address: string | undefined): void {
+    this.#addresses.release(address);
+  }
+
+  assignAddress(containerId: string, address: string | undefined): void {
+    if (address !== undefined) this.#addresses.assign(containerId, address);
+  }
+
+  /** One sentence for each thing that is not as it should be. */
+  get notes(): string[] {
+    const frames =
+      'Frames between sandboxes can’t be filtered here (ebtables): a sandbox’s port is isolated only just after it has started.';
+    const addresses =
+      'The sandboxes’ network is an earlier version’s and in use: a sandbox that is started again has its own network rules only just after.';
+    return [...(this.#framesHeld === true ? [] : [frames]), ...(this.#addresses.areOurs ? [] : [addresses])];
+  }
+
+  /** Whether nothing in it runs for a moment ahead of its rules, or beside its neighbours, when it is started. */
+  confinesFromStart(containerId: string): boolean {
+    return this.#framesHeld === true && this.#addresses.of(containerId) !== undefined;
+  }
+
+  /** Starts a container that is at rest, or new, with its rules in force at its address. Where somebody else has that address it gets another. */
+  async start(containerId: string, start: () => Promise<unknown>): Promise<void> {
+    if (!this.#safe) {
+      throw new RunnerError('engine_failed', 'Sandboxes can have no network on this node now.');
+    }
+    if (this.#addresses.areOurs && this.#addresses.of(containerId) === undefined) await this.#move(containerId);
+    for (let tries = 1; ; tries++) {
       try {
-        if ((await readFile(file, 'utf8')).trim() !== '1') await writeFile(file, '1', { flag: 'r+' });
+        await start();
+        return;
       } catch (error) {
-        // Another sandbox that ended just now took its port along.
-        if ((await readdir(folder)).includes(port)) throw error;
+        const taken = this.#addresses.areOurs && /address already in use/i.test(engineMessage(error));
+        if (!taken || tries === startTriesMax) throw error;
+        this.#options.log.warn('address_in_use', { containerId, address: this.#addresses.of(containerId) });
       }
+      await this.#move(containerId);
     }
   }
 
-  /** Before the first check: rules that an earlier life of the runner put in place, so that they stay without a gap. */
-  keep({ containerId, address }: { containerId: string; address: string | undefined }, rules: EgressRules): void {
-    const egress = egressOf(rules);
-    if (egress) this.#egress.set(containerId, { address, egress });
-  }
-
-  /**
-   * A container has begun to run at this address: what was in force there for another one, which is gone, must not be its; what it had
-   * at another address before a rest is in force here from now on.
-   */
-  async welcome({ containerId, address }: Place): Promise<void> {
-    const stale = [...this.#egress].filter(([id, its]) => its.address === address && id !== containerId);
-    for (const [id] of stale) await this.leave(id);
-    const own = this.#egress.get(containerId);
-    if (!own || own.address === address) return;
-    await this.leave(containerId);
-    await this.#exclusively(() => this.#place({ containerId, address }, own.egress));
-  }
-
-  /** Resolves once the rules are in force for the container, in place of those that it had. */
-  async setEgress(place: Place, rules: EgressRules): Promise<void> {
-    const egress = egressOf(rules);
-    if (sameEgress(egress, this.#egress.get(place.containerId)?.egress)) return;
-    if (egress === undefined) return await this.forget(place.containerId);
-    await this.#exclusively(() => this.#place(place, egress));
-  }
-
-  async #place({ containerId, address }: Place, egress: Egress): Promise<void> {
-    const before = this.#egress.get(containerId);
-    this.#egress.set(containerId, { address, egress });
+  /** Of one that does not run: another address, and its rules there. */
+  async #move(containerId: string): Promise<void> {
+    const address = this.#addresses.reserve();
+    if (address === undefined) return;
     try {
-      await this.#change(setScript(this.#base.installationId, address, egress, before?.address === undefined));
-    } catch (cause) {
-      if (before === undefined) this.#egress.delete(containerId);
-      else this.#egress.set(containerId, before);
-      throw cause;
+      this.#addresses.shun(containerId);
+      await this.#egress.leave(containerId);
+      await this.#network.move(containerId, address);
+      this.#addresses.assign(containerId, address);
+    } catch (error) {
+      this.#addresses.release(address);
+      throw error;
     }
+    await this.#egress.settle({ containerId, address });
   }
 
-  /** Of a container that has no address any more, but may get another. */
-  async leave(containerId: string): Promise<void> {
-    if (!this.#egress.has(containerId)) return;
-    await this.#exclusively(async () => {
-      const its = this.#egress.get(containerId);
-      if (its?.address === undefined) return;
-      const { address, egress } = its;
-      this.#egress.set(containerId, { address: undefined, egress });
-      await this.#change(clearScript(this.#base.installationId, address));
-    });
+  /** A second means beside the filter of frames, which not every node has. */
+  async isolatePorts(): Promise<void> {
+    await isolatePorts(this.#base.bridge);
   }
 
-  /** Of a container that is gone, or has no rules of its own any more. */
+  /** A container has begun to run at this address. Where it was given it beforehand, all is in place. */
+  async welcome({ containerId, address }: { containerId: string; address: string }): Promise<void> {
+    const given = this.#addresses.of(containerId);
+    if (given !== undefined && given !== address) throw new Error(`${containerId} runs at ${address}, not at ${given}`);
+    await this.#egress.settle({ containerId, address });
+  }
+
+  /** A container has ended, and may be started again. What it was given stays its, and its rules with it; else its address is anybody's now. */
+  async rested(containerId: string): Promise<void> {
+    if (this.#addresses.of(containerId) === undefined) await this.#egress.leave(containerId);
+  }
+
+  /** See EgressTable.set. `present`: asked for where the container was given no address for good. */
+  async setEgress(containerId: string, rules: EgressRules, present: () => Promise<string | undefined>): Promise<void> {
+    const address = this.#addresses.of(containerId) ?? (await present());
+    await this.#egress.set({ containerId, address }, rules);
+  }
+
+  /** Of a container that is gone: first its rules, then its address. */
   async forget(containerId: string): Promise<void> {
-    if (!this.#egress.has(containerId)) return;
-    try {
-      await this.leave(containerId);
-    } finally {
-      this.#egress.delete(containerId);
-    }
+    await this.#egress.clear(containerId);
+    this.#addresses.forget(containerId);
+    // The last of an earlier version's network may have been this one.
+    if (this.#safe && !this.#addresses.areOurs) await this.#egress.exclusively(() => this.#openBridge());
   }
 
   /** Where one step does not succeed, because somebody was at the tables, all is written anew; where that fails, the bridge goes down. */
@@ -175,9 +212,10 @@ export class SandboxNetwork {
 
   async #checkOnce(): Promise<void> {
     try {
-      if ((await this.#findFault()) !== undefined) await this.#exclusively(() => this.#putBack());
-      if (!this.#safe) await this.#exclusively(() => this.#openBridge());
-      await this.isolatePorts();
+      if ((await this.#findFault()) !== undefined) await this.#egress.exclusively(() => this.#putBack());
+      if (!this.#safe) await this.#egress.exclusively(() => this.#openBridge());
+      await this.#holdFrames();
+      await isolatePorts(this.#base.bridge);
       this.#safe = true;
     } catch (cause) {
       await this.#close(cause);
@@ -205,24 +243,28 @@ export class SandboxNetwork {
   }
 
   #plan(): FirewallPlan {
-    return {
-      ...this.#base,
-      sandboxes: new Map(
-        [...this.#egress.values()].flatMap(({ address, egress }) => (address === undefined ? [] : [[address, egress]])),
-      ),
-    };
-  }
-
-  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(work);
-    this.#turn = mine.catch(() => undefined);
-    return await mine;
+    return { ...this.#base, sandboxes: this.#egress.byAddress() };
   }
 
   /** Only with the rules in place, and then the rules again on top of what the engine wrote for the bridge. */
   async #openBridge(): Promise<void> {
-    if (await this.#makeBridge()) await this.#firewall.apply(this.#plan());
+    const { isNew, subnet, range } = await this.#network.ensure();
+    this.#subnet = subnet;
+    this.#addresses.use(range);
+    if (isNew) await this.#firewall.apply(this.#plan());
     await setBridgeUp(this.#base.bridge, true);
+  }
+
+  /** The second of two means, and the only one that is there before a port is: without it a restore has to wait for the port. */
+  async #holdFrames(): Promise<void> {
+    if (this.#subnet === undefined) return;
+    try {
+      await this.#firewall.holdFrames(this.#base.installationId, this.#subnet);
+      this.#framesHeld = true;
+    } catch (error) {
+      if (this.#framesHeld !== false) this.#options.log.warn('frames_not_filtered', { error: asError(error) });
+      this.#framesHeld = false;
+    }
   }
 
   async close(): Promise<void> {
@@ -230,36 +272,7 @@ export class SandboxNetwork {
     this.#guard = undefined;
     await this.#checking?.catch(() => undefined);
   }
-
-  /** Whether there was none. */
-  async #makeBridge(): Promise<boolean> {
-    const name = networkName(this.#options.installationId);
-    const found = await this.#docker
-      .getNetwork(name)
-      .inspect()
-      .catch((error: unknown) => {
-        if (engineStatus(error) === 404) return undefined;
-        throw error;
-      });
-    if (found !== undefined) return false;
-    await this.#docker.createNetwork({
-      Name: name,
-      CheckDuplicate: true,
-      Driver: 'bridge',
-      EnableIPv6: false,
-      Labels: { [installationLabel]: this.#options.installationId },
-      Options: {
-        'com.docker.network.bridge.name': this.#base.bridge,
-        'com.docker.network.bridge.enable_icc': 'false',
-        'com.docker.network.driver.mtu': String(await uplinkMtuBytes()),
-      },
-    });
-    return true;
-  }
 }
-
-/** An interface's name holds 15 characters: this uses all. */
-export const bridgeName = (installationId: string): string => `gbx${installationId}`;
 
 /** Removes the installation's network, then its rules. Its containers must be gone. */
 export async function removeNetwork(docker: DockerClient, installationId: string): Promise<void> {
@@ -270,33 +283,5 @@ export async function removeNetwork(docker: DockerClient, installationId: string
       if (engineStatus(error) !== 404) throw error;
     });
   await removeFirewall(installationId);
-}
-
-/** The node's first resolver if containers can reach it; undefined for a loopback one, which the engine asks on their behalf. */
-export async function nodeResolver(): Promise<string | undefined> {
-  const text = await readFile('/etc/resolv.conf', 'utf8');
-  const first = /^\s*nameserver\s+(\S+)/m.exec(text)?.[1];
-  return first !== undefined && isIPv4(first) && !first.startsWith('127.') ? first : undefined;
-}
-
-/** Of the interface with the default route, so that packets fit where tunnels make the uplink's frames smaller. */
-async function uplinkMtuBytes(): Promise<number> {
-  const routes = (await readFile('/proc/net/route', 'utf8')).split('\n').map((line) => line.split('\t'));
-  const uplink = routes.find(
-    ([, destination, , , , , , mask]) => destination === '00000000' && mask === '00000000',
-  )?.[0];
-  if (uplink === undefined) return 1500;
-  return Number(await readFile(`/sys/class/net/${uplink}/mtu`, 'utf8'));
-}
-
-/** Up or down by the interface's flags; a bridge that isn't there carries nothing, so that is fine. */
-async function setBridgeUp(bridge: string, up: boolean): Promise<void> {
-  const path = `/sys/class/net/${bridge}/flags`;
-  try {
-    const flags = Number(await readFile(path, 'utf8'));
-    const wanted = up ? flags | interfaceUp : flags & ~interfaceUp;
-    if (wanted !== flags) await writeFile(path, `0x${wanted.toString(16)}`, { flag: 'r+' });
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
-  }
+  await removeFrameRules(installationId);
 }

@@ -15,8 +15,13 @@ export interface ContainerEngine {
   start(request: ContainerRequest, signal: AbortSignal): Promise<StartedContainer>;
   /** cpu and memory of a running container. */
   resize(containerId: string, size: { cpus: number; memoryMiB: number }): Promise<void>;
-  /** Rules of its own for a container with the network on, in place of those that it had; they go when it is removed. */
+  /**
+   * Rules of its own for a container with the network on, in place of those that it had; they go when it is removed. One that rests has them from
+   * its next start on.
+   */
   setEgress(containerId: string, rules: EgressRules): Promise<void>;
+  /** Of a running container: whether it would have its rules and be apart from its neighbours before anything runs in it again. */
+  confinesFromStart(containerId: string): Promise<boolean>;
   pause(containerId: string): Promise<void>;
   unpause(containerId: string): Promise<void>;
   /** Ends all that runs in it; its files stay, and nothing of its memory. Stopped already is fine. */
@@ -67,6 +72,8 @@ export interface ContainerRequest {
   diskMiB: number;
   /** Absolute host directory that holds the agent's listening socket; mounted read-only. Made by AgentHost. */
   socketDir: string;
+  /** Rules of its own, in force before anything runs in it. */
+  egress?: EgressRules;
   /** What its writable layer begins with, as capture() gave it. */
   filesystem?: AsyncIterable<Uint8Array>;
 }

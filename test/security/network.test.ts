@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitFor } from '../wait-for.ts';
-import { nodeResolver } from '../../runner/engine/network.ts';
+import { nodeResolver } from '../../runner/engine/node-network.ts';
 import { host, startTestEngine, type TestEngine, type TestSandbox } from './sandbox.ts';
 
 let its: TestEngine;
@@ -247,6 +247,7 @@ test('dispose leaves no network, bridge, chain or container of the installation 
   const left = [
     await host('iptables-save'),
     await host('ip6tables-save'),
+    await host('ebtables', '-L'),
     await host('docker', 'network', 'ls'),
     await host('docker', 'ps', '-a', '--no-trunc'),
     await host('ls', '/sys/class/net'),

@@ -12,10 +12,14 @@ export interface Outside {
   port: number;
   /** Who has connected or sent a datagram so far: the node's own address, since the node masquerades. */
   heard: () => string[];
+  /** Datagrams that came to `knockPort`, which nobody answers. */
+  knocks: () => number;
+  knockPort: number;
   close(): Promise<void>;
 }
 
 const port = 8080;
+const knockPort = 8081;
 
 /**
  * TCP: says 'reached', then 'tick' ten times a second, and tells what it gets. UDP: whoever sends anything gets ticks for a minute.
@@ -34,7 +38,11 @@ net.createServer((socket) => {
   const datagrams = dgram.createSocket('udp4');
   datagrams.on('error', () => {});
   datagrams.on('message', (_bytes, from) => { console.log('udp'); often(() => datagrams.send('tick', from.port, from.address)); });
-  datagrams.bind(${port}, '0.0.0.0', () => console.log('up'));
+  datagrams.bind(${port}, '0.0.0.0', () => {
+    const knocks = dgram.createSocket('udp4');
+    knocks.on('message', () => console.log('knock'));
+    knocks.bind(${knockPort}, '0.0.0.0', () => console.log('up'));
+  });
 });`;
 
 export async function startOutside(): Promise<Outside> {
@@ -56,6 +64,8 @@ export async function startOutside(): Promise<Outside> {
     network: `${base}.${block + 2}/31`,
     port,
     heard: () => said.split('\n').slice(1, -1),
+    knocks: () => said.split('\n').filter((line) => line === 'knock').length,
+    knockPort,
     close: async () => {
       const ended = once(running, 'exit');
       running.kill('SIGKILL');

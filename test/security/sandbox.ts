@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { prepareAgentFolder } from '../../runner/agent/bundle.ts';
+import { prepareAgentFolder, type AgentFolder } from '../../runner/agent/bundle.ts';
 import { createAgentSession } from '../../runner/agent/host.ts';
 import type { AgentSession } from '../../runner/agent/session.ts';
 import { createDockerEngine } from '../../runner/engine/docker.ts';
@@ -43,6 +43,7 @@ export interface TestEngine {
   docker: DockerClient;
   report: EngineReport;
   installationId: string;
+  agent: AgentFolder;
   /** Lines that the engine logged, as JSON. */
   logged: string[];
   start(over?: Partial<ContainerRequest>): Promise<TestSandbox>;
@@ -76,7 +77,7 @@ export async function startTestEngine(over: Partial<DockerEngineOptions> = {}): 
     await removeInstallation(socketPath, installationId);
     await rm(folder, { recursive: true, force: true });
   };
-  return { engine, docker, report, installationId, logged, start, dispose };
+  return { engine, docker, report, installationId, agent, logged, start, dispose };
 }
 
 function sandboxOf(engine: ContainerEngine, containerId: string, hostPid: number, session: AgentSession): TestSandbox {

@@ -37,12 +37,13 @@ export class EngineDouble implements ContainerEngine {
     };
   }
 
-  async start(request: { slot: string }, signal: AbortSignal): Promise<StartedContainer> {
+  async start(request: { slot: string; egress?: EgressRules }, signal: AbortSignal): Promise<StartedContainer> {
     this.starts++;
     await this.startGate;
     signal.throwIfAborted();
     const container: Container = { id: hex(32), slot: request.slot, state: 'running' };
     this.containers.set(container.id, container);
+    if (request.egress) this.egress.set(container.id, request.egress);
     return { ...container, imageEnv: { PATH: '/usr/bin' } };
   }
 
@@ -51,6 +52,10 @@ export class EngineDouble implements ContainerEngine {
   async setEgress(id: string, rules: EgressRules) {
     this.#get(id);
     this.egress.set(id, rules);
+  }
+  confined = true;
+  async confinesFromStart() {
+    return this.confined;
   }
   async pause(id: string) {
     await this.pauseGate;

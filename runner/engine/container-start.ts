@@ -1,0 +1,54 @@
+import { startConfined } from './confinement.ts';
+import type { ContainerFactsCache } from './container-facts.ts';
+import { containerSpec, type ImageFacts, type SpecContext } from './container-spec.ts';
+import type { DockerClient } from './docker-client.ts';
+import { createFailure, startFailure } from './engine-failures.ts';
+import type { SandboxNetwork } from './network.ts';
+import type { ContainerRequest } from './port.ts';
+
+interface StartParts {
+  docker: DockerClient;
+  facts: ContainerFactsCache;
+  bridge: SandboxNetwork;
+  spec: SpecContext;
+  /** Into a container that was made and not started yet. */
+  fill: (containerId: string, filesystem: AsyncIterable<Uint8Array>, signal: AbortSignal) => Promise<void>;
+  remove: (containerId: string) => Promise<void>;
+}
+
+/** From a request to a container that runs, as the engine's port has it; answers its id. */
+export async function startContainer(
+  parts: StartParts,
+  { image, request }: { image: ImageFacts; request: ContainerRequest },
+  signal: AbortSignal,
+): Promise<string> {
+  const { docker, facts, bridge, fill, remove } = parts;
+  const containerId = await create(parts, image, request);
+  try {
+    signal.throwIfAborted();
+    if (request.filesystem) await fill(containerId, request.filesystem, signal);
+    if (request.egress) await bridge.setEgress(containerId, request.egress, async () => undefined);
+    const { network } = request;
+    const start = () => docker.getContainer(containerId).start();
+    await startConfined({ containerId, network }, start, { docker, facts, bridge });
+    signal.throwIfAborted();
+    return containerId;
+  } catch (cause) {
+    await remove(containerId);
+    if (signal.aborted) throw signal.reason;
+    throw startFailure(cause);
+  }
+}
+
+/** With an address of its own, where it has a network. */
+async function create({ docker, bridge, spec }: StartParts, image: ImageFacts, request: ContainerRequest) {
+  const address = request.network === 'on' ? bridge.reserveAddress() : undefined;
+  try {
+    const { id } = await docker.createContainer(containerSpec(spec, image, request, address));
+    bridge.assignAddress(id, address);
+    return id;
+  } catch (cause) {
+    bridge.releaseAddress(address);
+    throw createFailure(cause);
+  }
+}
