@@ -73,15 +73,15 @@ export class Containers {
     // What a container begins with is put in place before it is started, and a warm one has been.
     if (filesystem) return { container: await this.#startCold(spec, signal, filesystem), warm: false };
     const claimed = this.#parts.pool.claim({ image: spec.template.image, network: spec.network });
-    const container = claimed ?? (await this.#startCold(spec, signal));
+    if (!claimed) return { container: await this.#startCold(spec, signal), warm: false };
     try {
       // Nothing but the agent has run in it so far.
-      await Promise.all([claimed && this.#fit(claimed, spec), this.#confine(container, spec)]);
+      await Promise.all([this.#fit(claimed, spec), this.#confine(claimed, spec)]);
     } catch (error) {
-      await this.discard(container);
+      await this.discard(claimed);
       throw engineFault(error);
     }
-    return { container, warm: claimed !== undefined };
+    return { container: claimed, warm: true };
   }
 
   async #confine(container: Home, { egress }: SandboxSpec): Promise<void> {
@@ -158,10 +158,10 @@ export class Containers {
     const session = await this.#parts.openSession(socketDir);
     let containerId: string | undefined;
     try {
-      const { cpus, memoryMiB, network, template } = spec;
+      const { cpus, memoryMiB, network, template, egress } = spec;
       const { diskMiB } = this.#parts.warmSize;
       const size = { cpus, memoryMiB, diskMiB };
-      const start = filesystem ? { filesystem } : {};
+      const start = { ...(egress.deny.length > 0 ? { egress } : {}), ...(filesystem ? { filesystem } : {}) };
       const request = { slot, image: template.image, network, ...size, socketDir, ...start };
       const started = await this.#parts.engine.start(request, signal);
       containerId = started.id;

@@ -30,13 +30,16 @@ export interface RestParts {
  */
 export async function rest(parts: RestParts, sandbox: Sandbox, home: Home, memory: boolean): Promise<void> {
   if (!memory) return await stop(parts, sandbox, home);
-  if (mayCheckpoint(parts, sandbox) && (await checkpoint(parts, sandbox, home))) return;
+  if (await mayCheckpoint(parts, home)) {
+    if (sandbox.state !== 'running') throw endedMeanwhile();
+    if (await checkpoint(parts, sandbox, home)) return;
+  }
   await freeze(parts, sandbox, home);
 }
 
-/** Rules of its own are put in place by the address that it gets when it is restored, and for a moment what runs in it would be ahead of them. */
-const mayCheckpoint = ({ checkpointing }: RestParts, { egress }: Sandbox): boolean =>
-  checkpointing.capability === 'criu' && egress.deny.length === 0;
+/** What is restored runs at once, so its rules and its isolation have to be in force before. */
+const mayCheckpoint = async ({ checkpointing, engine }: RestParts, { containerId }: Home): Promise<boolean> =>
+  checkpointing.capability === 'criu' && (await engine.confinesFromStart(containerId).catch(() => false));
 
 async function freeze({ sandboxes, engine }: RestParts, sandbox: Sandbox, home: Home): Promise<void> {
   await engine.pause(home.containerId).catch(engineFailed);

@@ -71,10 +71,13 @@ test('where no checkpoint can be made it is frozen, and the answer says so', asy
   await end(sandboxId);
 });
 
-test('one with network rules of its own is frozen: restored, it would be ahead of them', async () => {
-  const { sandboxId } = await harness.create({ egress: { allow: [], deny: ['0.0.0.0/0'] } });
-  harness.engine.setEgress = async () => undefined;
+test('one that would be ahead of its network rules or its isolation when it is restored is frozen', async () => {
+  const { sandboxId } = await harness.create();
+  harness.engine.confined = false;
   expect(await pause(sandboxId)).toMatchObject({ memoryKept: true, memoryFreed: false });
+  harness.engine.confined = true;
+  await resume(sandboxId);
+  expect(await pause(sandboxId, 4)).toMatchObject({ memoryKept: true, memoryFreed: true });
   await end(sandboxId);
 });
 
