@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { RequestTokens } from '../../worker/adapters/request-tokens.ts';
-import { TokenBuckets } from '../../worker/durable/broker/token-buckets.ts';
+import { TokenBuckets } from '../../worker/core/token-buckets.ts';
 
 const ANSWER_MS = 2;
 
@@ -17,13 +17,13 @@ const takeAtOnce = async (tokens: RequestTokens, count: number, perSecond: numbe
 };
 
 test('a key with room in its bucket is let through however many requests come at once', async () => {
-  const tokens = isolate(new TokenBuckets());
+  const tokens = isolate(new TokenBuckets(10));
   expect(await takeAtOnce(tokens, 500, 1_000)).toBe(500);
   expect(await takeAtOnce(tokens, 500, 1_000)).toBe(500);
 });
 
 test('no more than the bucket holds is let through, by one isolate or by several', async () => {
-  const buckets = new TokenBuckets();
+  const buckets = new TokenBuckets(10);
   const taken = await Promise.all([isolate(buckets), isolate(buckets)].map((tokens) => takeAtOnce(tokens, 100, 20)));
   // Two seconds' worth, and what came in while this ran.
   expect((taken[0] ?? 0) + (taken[1] ?? 0)).toBeLessThanOrEqual(42);

@@ -99,6 +99,9 @@ export const targetOf = (url: string): string => {
   return fragment < 0 ? target : target.slice(0, fragment);
 };
 
+/** By the edge's word; undefined: there is none. */
+export const clientAddressOf = (c: Handled): string | undefined => c.req.header('cf-connecting-ip');
+
 /** How the client came here: by the edge's word where there is an edge, else by the request's own. */
 export const askedFor = (c: Handled, signedSuffix: string | undefined, underPath: boolean): AskedFor => {
   const { host, protocol } = new URL(c.req.url);
@@ -106,7 +109,7 @@ export const askedFor = (c: Handled, signedSuffix: string | undefined, underPath
   const scheme = forwarded === 'https' || forwarded === 'http' ? forwarded : protocol === 'https:' ? 'https' : 'http';
   const written = c.req.header('host') ?? host;
   const authority = signedSuffix === undefined ? written : written.replace(`-${signedSuffix}.`, '.');
-  const clientAddress = c.req.header('cf-connecting-ip') ?? c.req.header('x-forwarded-for');
+  const clientAddress = clientAddressOf(c) ?? c.req.header('x-forwarded-for');
   return {
     authority,
     signedAuthority: signedSuffix === undefined ? undefined : written,

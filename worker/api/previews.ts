@@ -6,7 +6,7 @@ import { createPreview, judgePreview } from '../core/traffic/previews.ts';
 import { isPort, sandboxHost } from '../core/traffic/sandbox-host.ts';
 import type { App, AppEnv } from './app-env.ts';
 import { adminContextOf, contextOf } from './context.ts';
-import { askedFor, exchangeWithPort, targetOf } from './port-exchange.ts';
+import { askedFor, clientAddressOf, exchangeWithPort, targetOf } from './port-exchange.ts';
 import { timestampOf } from './timestamp.ts';
 
 /** Port, sandbox and signature, as in a host name's label. */
@@ -36,7 +36,8 @@ const visitPreview = async (c: HonoContext<AppEnv>, label: string): Promise<Resp
   const port = Number(digits);
   const admin = adminContextOf(c);
   const verdict = isPort(port) ? await judgePreview(admin.signer, { sandboxId, port }, suffix, admin.now()) : 'forged';
-  const access = verdict === 'valid' ? await admin.accesses.find(admin, sandboxId) : undefined;
+  const access =
+    verdict === 'valid' ? await admin.accesses.find(admin, sandboxId, clientAddressOf(c) ?? '') : undefined;
   if (!access) throw new ServiceError('not_found', 'There is no such preview, or it has expired.');
   c.set('sandbox', access);
   const target = targetOf(c.req.url).slice(base.length + label.length);

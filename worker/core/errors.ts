@@ -16,6 +16,8 @@ export const errorStatus = {
   range_not_satisfiable: 416,
   idempotency_mismatch: 422,
   rate_limited: 429,
+  /** Into a sandbox, or of a tenant, at once: one has to end first. */
+  too_many_connections: 429,
   quota_exceeded: 429,
   internal: 500,
   not_implemented: 501,
@@ -121,7 +123,7 @@ const fromRunner: Record<RunnerErrorCode, ErrorCode> = {
   too_many_watches: 'rate_limited',
   port_not_open: 'port_not_open',
   port_failed: 'port_failed',
-  too_many_connections: 'rate_limited',
+  too_many_connections: 'too_many_connections',
   transfer_failed: 'transfer_failed',
   template_unavailable: 'template_unavailable',
   image_unsupported: 'image_unsupported',

@@ -1,11 +1,18 @@
 import { eq } from 'drizzle-orm';
 import { sandboxes, type Sandbox } from '../../../db/cell.ts';
 import { tenants, type Tenant } from '../../../db/directory.ts';
+import { ServiceError } from '../errors.ts';
 import { isSandboxId } from '../ids.ts';
 import type { Actor, Services } from '../ports.ts';
+import { TokenBuckets } from '../token-buckets.ts';
 
 const cachedForMs = 30_000;
 const cachedCount = 10_000;
+/** Ids that nothing is behind, apart: who guesses them must not drive out what is there. */
+const cachedMissingCount = 1_000;
+/** Look-ups in vain from one address, by one isolate; each is a read of the database. */
+const missesPerSecond = 100;
+const addressesCount = 1_000;
 
 /** What decides who may reach a sandbox without an API key. Fixed when it is made, so that it may be cached. */
 export interface SandboxAccess {
@@ -22,43 +29,61 @@ export interface SandboxAccess {
 }
 
 interface Entry {
-  access: SandboxAccess | undefined;
+  access: SandboxAccess;
   readAtMs: number;
 }
 
 /** sandbox → who may reach it, at most cachedForMs old: requests to a sandbox itself bring no key and must cost no database. */
 export class SandboxAccesses {
-  readonly #entries = new Map<string, Entry>();
+  readonly #found = new Map<string, Entry>();
+  /** Read in vain, and when. */
+  readonly #missing = new Map<string, number>();
+  readonly #misses = new TokenBuckets(addressesCount);
 
-  /** undefined: there is none, it has ended, or its tenant is suspended. */
+  /** undefined: there is none, it has ended, or its tenant is suspended. `asker`: an address. Throws rate_limited. */
   async find(
     services: Pick<Services, 'cell' | 'directory' | 'now'>,
     sandboxId: string,
+    asker: string,
   ): Promise<SandboxAccess | undefined> {
     if (!isSandboxId(sandboxId)) return undefined;
-    const cached = this.#entries.get(sandboxId);
     const nowMs = services.now();
+    const cached = this.#found.get(sandboxId);
     if (cached && nowMs - cached.readAtMs < cachedForMs) return cached.access;
+    if (nowMs - (this.#missing.get(sandboxId) ?? -Infinity) < cachedForMs) return undefined;
+    // Counted before it is known, so that many at once are no way round it.
+    if (this.#misses.take(asker, missesPerSecond, 1, nowMs) === 0) throw tooManyMisses();
     const access = await read(services, sandboxId);
-    this.#keep(sandboxId, { access, readAtMs: nowMs });
+    if (access === undefined) {
+      keepRecent(this.#missing, cachedMissingCount, sandboxId, nowMs);
+      this.#found.delete(sandboxId);
+    } else {
+      this.#misses.giveBack(asker);
+      keepRecent(this.#found, cachedCount, sandboxId, { access, readAtMs: nowMs });
+    }
     return access;
   }
 
   /** Of one that was just made here. */
   note(row: Sandbox, tenant: Tenant, nowMs: number): void {
-    this.#keep(row.id, { access: accessOf(row, tenant), readAtMs: nowMs });
-  }
-
-  #keep(sandboxId: string, entry: Entry): void {
-    this.#entries.delete(sandboxId);
-    while (this.#entries.size >= cachedCount) {
-      const oldest = this.#entries.keys().next();
-      if (oldest.done) break;
-      this.#entries.delete(oldest.value);
-    }
-    this.#entries.set(sandboxId, entry);
+    keepRecent(this.#found, cachedCount, row.id, { access: accessOf(row, tenant), readAtMs: nowMs });
   }
 }
+
+/** As the last of at most `count`. */
+const keepRecent = <V>(entries: Map<string, V>, count: number, key: string, value: V): void => {
+  entries.delete(key);
+  for (const oldest of entries.keys()) {
+    if (entries.size < count) break;
+    entries.delete(oldest);
+  }
+  entries.set(key, value);
+};
+
+const tooManyMisses = (): ServiceError =>
+  new ServiceError('rate_limited', 'Too many sandboxes were asked for that are not there; wait a second.', {
+    retryAfterSeconds: 1,
+  });
 
 const read = async (
   { cell, directory }: Pick<Services, 'cell' | 'directory'>,

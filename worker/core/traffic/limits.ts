@@ -8,6 +8,9 @@ export const limits = {
   /** How long a request waits for a paused sandbox to run again. */
   wakeMs: 30_000,
   wakePollMs: 100,
+  /** Requests to ports and WebSockets, each a job on a node: of one sandbox, whoever makes them, and of all of a tenant's. */
+  portRequestsPerSecond: 500,
+  portRequestsPerTenantAndSecond: 2000,
   /** Attempts to wake one sandbox. */
   wakesPerSecond: 1,
 } as const;

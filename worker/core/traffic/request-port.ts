@@ -1,6 +1,8 @@
 import type { SandboxAccess } from '../access/sandbox-access.ts';
+import { ServiceError } from '../errors.ts';
 import type { Context, PortAnswer, PortContent, PortRequest, PortSocket } from '../ports.ts';
 import { sandboxRefOf } from '../sandboxes/sandbox-ref.ts';
+import { limits } from './limits.ts';
 import { ensureAwake, isAsleep, wakeSandbox } from './wake-sandbox.ts';
 
 /** A request to a server inside, by whoever may make it. Throws port_not_open, port_failed, sandbox_not_running, sandbox_ended, rate_limited … */
@@ -25,6 +27,20 @@ export const openPortSocket = (
     ctx.broker.openPortSocket(sandboxRefOf(ctx, access.sandboxId), request, protocols, ctx.signal),
   );
 
+const admitToPort = async (ctx: Context, { sandboxId, tenant }: SandboxAccess): Promise<void> => {
+  const { portRequestsPerSecond, portRequestsPerTenantAndSecond } = limits;
+  const [ofSandbox, ofTenant] = await Promise.all([
+    ctx.broker.takeRequest(`port-${sandboxId}`, portRequestsPerSecond),
+    ctx.broker.takeRequest(`ports-${tenant.id}`, portRequestsPerTenantAndSecond),
+  ]);
+  if (!ofSandbox) throw tooOften(`The sandbox’s ports take ${portRequestsPerSecond} requests a second together`);
+  if (!ofTenant)
+    throw tooOften(`The ports of all its sandboxes take ${portRequestsPerTenantAndSecond} requests a second`);
+};
+
+const tooOften = (what: string): ServiceError =>
+  new ServiceError('rate_limited', `${what}; wait a second and try again.`, { retryAfterSeconds: 1 });
+
 /** Its runner may know of a pause sooner than its shard; a stream that has begun cannot be sent again. */
 const awake = async <T>(
   ctx: Context,
@@ -32,6 +48,7 @@ const awake = async <T>(
   content: PortContent,
   work: () => Promise<T>,
 ): Promise<T> => {
+  await admitToPort(ctx, access);
   await ensureAwake(ctx, access);
   try {
     return await work();

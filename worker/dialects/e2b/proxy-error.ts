@@ -64,7 +64,7 @@ const bodyOf = (error: ServiceError, port: number): Omit<ProxyError, 'sandboxId'
         : transitioning;
     case 'conflict':
       return transitioning;
-    case 'rate_limited':
+    case 'too_many_connections':
       return {
         message: `The sandbox has too many concurrent incoming connections (limit: ${connectionLimit})`,
         code: 429,

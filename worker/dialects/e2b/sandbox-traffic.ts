@@ -1,7 +1,7 @@
 import type { MiddlewareHandler } from 'hono';
 import type { AppEnv } from '../../api/app-env.ts';
 import { adminContextOf } from '../../api/context.ts';
-import { askedFor, exchangeWithPort, targetOf } from '../../api/port-exchange.ts';
+import { askedFor, clientAddressOf, exchangeWithPort, targetOf } from '../../api/port-exchange.ts';
 import { actorOfSandbox, type SandboxAccess } from '../../core/access/sandbox-access.ts';
 import { sandboxOfToken } from '../../core/access/sandbox-tokens.ts';
 import type { Context } from '../../core/ports.ts';
@@ -68,7 +68,7 @@ const toEnvd = (c: Handled, sandboxId: string | undefined): Promise<Response> | 
 const toPort = async (c: Handled, traffic: ToPort): Promise<Response> => {
   const { sandboxId, port } = traffic;
   try {
-    const access = await c.var.services.accesses.find(c.var.services, sandboxId);
+    const access = await c.var.services.accesses.find(c.var.services, sandboxId, clientAddressOf(c) ?? '');
     if (!access) return sandboxGone(c, sandboxId);
     c.set('sandbox', access);
     const ctx: Context = { ...adminContextOf(c), actor: actorOfSandbox(access) };

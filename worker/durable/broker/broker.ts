@@ -8,6 +8,7 @@ import type { JobData, LifecycleJobName, NodeJobName, SandboxOutcome } from '../
 import type { Attachment, ProcessSelector, ProcessSpec } from '../../../runner/protocol/process.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { Route, SandboxRef } from '../../core/ports.ts';
+import { TokenBuckets } from '../../core/token-buckets.ts';
 import { settingsOf, type Env } from '../../env.ts';
 import { callRunner, controlProcess, type CallName, type Envelope } from './calls.ts';
 import { readFile, type ReadAnswer } from './file-read.ts';
@@ -22,7 +23,6 @@ import { RedisChannels } from './redis-channels.ts';
 import { RunnerUsers } from './runner-users.ts';
 import { Routes, type LiveRoute } from './routes.ts';
 import { Shard, type ExecPayload, type LifecyclePayload } from './shard.ts';
-import { TokenBuckets } from './token-buckets.ts';
 
 /** An exec's reader: takes all, as fast as it comes. */
 const execAttachment: Attachment = {
@@ -32,13 +32,16 @@ const execAttachment: Attachment = {
   output: true,
 };
 
+/** Rates that a shard keeps: of keys, and of what else is taken in turns. */
+const rateBuckets = 50_000;
+
 /** One of the cell's shards: the way to the runners of the sandboxes whose id falls to it. Answers with values, never throws. */
 export class Broker extends DurableObject<Env> {
   readonly #routes: Routes;
   readonly #redis: RedisChannels;
   readonly #shard: Shard;
   readonly #users: RunnerUsers;
-  readonly #buckets = new TokenBuckets();
+  readonly #buckets = new TokenBuckets(rateBuckets);
   readonly #portCalls = new PortCalls();
   readonly #watchers = new Map<string, Set<FileWatcher>>();
 

@@ -4,12 +4,15 @@ import { limits } from '../../../runner/protocol/limits.ts';
 export interface InFlightBounds {
   perSandbox: number;
   perTenantAndRunner: number;
+  /** What the next one is refused with. */
+  code: 'rate_limited' | 'too_many_connections';
 }
-export const callsInFlight: InFlightBounds = { perSandbox: 64, perTenantAndRunner: 256 };
+export const callsInFlight: InFlightBounds = { perSandbox: 64, perTenantAndRunner: 256, code: 'rate_limited' };
 /** Requests to ports whose head has not come yet: a server that takes its time must not keep commands from running. */
 export const portsInFlight: InFlightBounds = {
   perSandbox: limits.portConnectionsPerSandbox,
   perTenantAndRunner: limits.portConnectionsPerTenantAndNode,
+  code: 'too_many_connections',
 };
 
 /** Bounds what one caller can have under way in this shard. */
@@ -21,12 +24,12 @@ export class InFlight {
     this.#bounds = bounds;
   }
 
-  /** Throws rate_limited; else returns what gives the place back, once. */
+  /** Throws the bounds' code; else returns what gives the place back, once. */
   enter(sandboxId: string, tenantId: string, runnerId: string): () => void {
     const tenantKey = `${tenantId}/${runnerId}`;
-    const { perSandbox, perTenantAndRunner } = this.#bounds;
-    if (this.#count(sandboxId) >= perSandbox) throw tooMany(perSandbox, 'this sandbox');
-    if (this.#count(tenantKey) >= perTenantAndRunner) throw tooMany(perTenantAndRunner, 'you on this node');
+    const { perSandbox, perTenantAndRunner, code } = this.#bounds;
+    if (this.#count(sandboxId) >= perSandbox) throw tooMany(code, perSandbox, 'this sandbox');
+    if (this.#count(tenantKey) >= perTenantAndRunner) throw tooMany(code, perTenantAndRunner, 'you on this node');
     this.#add(sandboxId, 1);
     this.#add(tenantKey, 1);
     let inside = true;
@@ -49,7 +52,7 @@ export class InFlight {
   }
 }
 
-const tooMany = (count: number, whose: string): ServiceError =>
-  new ServiceError('rate_limited', `${count} requests of ${whose} are in flight already. Wait for some to end.`, {
+const tooMany = (code: InFlightBounds['code'], count: number, whose: string): ServiceError =>
+  new ServiceError(code, `${count} requests of ${whose} are in flight already. Wait for some to end.`, {
     retryAfterSeconds: 1,
   });

@@ -35,6 +35,7 @@ export const connectCodeOf: Record<ErrorCode, ConnectCode> = {
   range_not_satisfiable: 'invalid_argument',
   idempotency_mismatch: 'invalid_argument',
   rate_limited: 'resource_exhausted',
+  too_many_connections: 'resource_exhausted',
   quota_exceeded: 'resource_exhausted',
   internal: 'internal',
   not_implemented: 'unimplemented',
