@@ -45,13 +45,20 @@ test.each<ErrorCode>(['runner_lost', 'internal', 'deadline_exceeded'])(
   },
 );
 
-test('refused: while it is paused, without a network, of rules that are none, and egress for a sandbox with the network off', async () => {
+test('of a paused one they are replaced, too, unless the caller’s dialect has it refused', async () => {
+  const { context, id } = await runningWith();
+  await pauseSandbox(context, id, true);
+  const refused = updateNetwork(context, id, second, { atRest: 'refused' });
+  await expect(refused).rejects.toMatchObject({ code: 'sandbox_not_running' });
+  expect(await getSandbox(context, id)).toMatchObject({ egress: first, openJob: null });
+  expect(await updateNetwork(context, id, second)).toMatchObject({ state: 'paused', egress: second, openJob: null });
+});
+
+test('refused: without a network, of rules that are none, and egress for a sandbox with the network off', async () => {
   const { context, id } = await runningWith();
   await expect(updateNetwork(context, id, { allow: [], deny: ['example.com'] })).rejects.toMatchObject({
     code: 'invalid_argument',
   });
-  await pauseSandbox(context, id, true);
-  await expect(updateNetwork(context, id, second)).rejects.toMatchObject({ code: 'sandbox_not_running' });
   const { sandbox } = await createSandbox(context, { ...createInput, network: 'off' });
   await expect(updateNetwork(context, sandbox.id, second)).rejects.toMatchObject({ code: 'invalid_argument' });
   await expect(createSandbox(context, { ...createInput, network: 'off', egress: second })).rejects.toMatchObject({

@@ -118,8 +118,8 @@ export const changeNetworkRoute = createRoute({
   operationId: 'changeSandboxNetwork',
   tags,
   summary: 'Replace the egress rules',
-  description: `Of a running sandbox with the network on; what is left out is cleared. Answers once they are in force: connections that are
-open to what is denied from now on carry nothing more, in neither direction.`,
+  description: `Of a sandbox with the network on, running or paused; what is left out is cleared. Answers once they are in force: connections that are
+open to what is denied from now on carry nothing more, in neither direction. A paused one goes on with them.`,
   request: { params: sandboxParams, body: jsonBody(egressInput) },
   responses: { 200: { description: 'In force.', ...one }, ...errorResponses([404, 409, 410, 413, 502]) },
 });

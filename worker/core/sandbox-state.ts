@@ -82,8 +82,8 @@ export const allows = (verb: Verb, record: StateOfRecord): boolean => {
     case 'metadata':
       return record.state !== 'ended' && record.openJob !== 'kill';
     case 'pause':
-    case 'network':
       return record.state === 'running' && record.openJob === null;
+    case 'network':
     case 'snapshot':
       return (record.state === 'running' || record.state === 'paused') && record.openJob === null;
     case 'resume':

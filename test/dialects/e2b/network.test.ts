@@ -1,4 +1,4 @@
-import type { Sandbox } from 'e2b';
+import { Sandbox } from 'e2b';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startOutside, type Outside } from '../../security/outside.ts';
 import { createE2b, type E2b } from './client.ts';
@@ -73,6 +73,34 @@ test('domains, a proxy and header rules are refused, as is anything that is no a
   await refused({ egressProxy: { address: '198.51.100.1:1080' } }, 501, /egressProxy/);
   await refused({ rules: { 'example.com': [{ transform: { headers: { a: 'b' } } }] } }, 501, /rules/);
   expect(await e2b.tenant.json(`/v1/sandboxes/${sandboxId}`)).toMatchObject({ egress: { allow: [], deny: [first] } });
+});
+
+test('what boots from a snapshot, and a fork, is held by its own rules', async () => {
+  const [first, second] = outside.addresses;
+  const source = await e2b.create({ network: { denyOut: [first] } });
+  const { snapshotId } = await source.createSnapshot();
+  const [fork] = await source.fork();
+  if (!(fork instanceof Sandbox)) throw new Error('no fork');
+  expect(await reached(fork)).toEqual(['no', 'reached', 'reached']);
+  const booted = await Sandbox.create(snapshotId, {
+    ...e2b.options,
+    network: { denyOut: ['0.0.0.0/0'], allowOut: [second] },
+  });
+  expect(await reached(booted)).toEqual(['no', 'reached', 'no']);
+});
+
+test('natively also those of a paused one are replaced, whose files alone were kept: it goes on with them', async () => {
+  const [first] = outside.addresses;
+  const sandbox = await e2b.create();
+  const native = `/v1/sandboxes/${sandbox.sandboxId}`;
+  for (const memory of [true, false]) {
+    await e2b.tenant.json(`${native}/pause`, { method: 'POST', json: { memory } });
+    const egress = memory ? { allow: [], deny: ['0.0.0.0/0'] } : { allow: [], deny: [first] };
+    const changed = await e2b.tenant.json(`${native}/network`, { method: 'PUT', json: egress });
+    expect(changed).toMatchObject({ state: 'paused', egress });
+    await e2b.tenant.json(`${native}/resume`, { method: 'POST', json: {} });
+    expect(await reached(sandbox)).toEqual(memory ? ['no', 'no', 'no'] : ['no', 'reached', 'reached']);
+  }
 });
 
 test('409 while it is paused; 404 for one that is missing, another tenant’s or malformed, all alike', async () => {

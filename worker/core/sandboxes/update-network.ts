@@ -11,18 +11,23 @@ import { closeJob, envelopeOf, openJob, runnerOf } from './open-job.ts';
 import { isAmbiguous } from './route.ts';
 
 /**
- * Rules in place of all that it had. Answers once the runner has them in force, also on connections that are open. Throws
- * invalid_argument, not_found, sandbox_not_running, sandbox_ended, conflict, or what the runner answered.
+ * Rules in place of all that it had. Answers once the runner has them in force, also on connections that are open; of a paused one, for when
+ * it goes on, unless `atRest` refuses that. Throws invalid_argument, not_found, sandbox_not_running, sandbox_ended, conflict, or what the
+ * runner answered.
  */
 export const updateNetwork = async (
   ctx: Context,
   sandboxId: string,
   wanted: Readonly<{ allow: readonly string[]; deny: readonly string[] }>,
+  { atRest = 'allowed' }: { atRest?: 'allowed' | 'refused' } = {},
 ): Promise<Sandbox> => {
   const egress = requireEgressRules(wanted);
   const before = await getSandbox(ctx, sandboxId);
   if (before.network === 'off' && allows('network', before)) {
     throw new ServiceError('invalid_argument', 'The sandbox was made without a network: rules would change nothing.');
+  }
+  if (atRest === 'refused' && before.state === 'paused' && allows('network', before)) {
+    throw new ServiceError('sandbox_not_running', 'The sandbox is paused; resume it first.');
   }
   // On record from the start: where the answer is lost, the sweep delivers what is on record.
   const row = await openJob(ctx, sandboxId, 'network', { egress }, unchangedSince(before));

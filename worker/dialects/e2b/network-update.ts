@@ -8,11 +8,11 @@ import type { E2bRoute } from './route.ts';
 
 const updateInput = z.object({ ...egressFields, allow_internet_access: z.boolean().nullish() });
 
-/** In place of all that it had: what is left out is cleared. */
+/** In place of all that it had: what is left out is cleared. E2B refuses it while a sandbox is paused. */
 const update = ofSandbox(async (c, ctx, sandboxId) => {
   const { allow_internet_access: allowInternetAccess, ...network } = await readJson(c, updateInput);
   const egress = egressOf(network, allowInternetAccess);
-  await whileConflict(ctx, () => updateNetwork(ctx, sandboxId, egress));
+  await whileConflict(ctx, () => updateNetwork(ctx, sandboxId, egress, { atRest: 'refused' }));
   return c.body(null, 204);
 });
 
