@@ -1,4 +1,5 @@
 /** The worker's real bundle in workerd, with local D1, R2 and Durable Objects. */
+import { once } from 'node:events';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -48,6 +49,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   process.env['GLOVEBOX_WORKERD'] = workerdPath();
   process.env['MINIFLARE_WORKERD_PATH'] = join(projectRoot, 'local/workerd.sh');
   const log = createWriteStream(join(options.dataDir, 'control-plane.log'), { flags: 'a', mode: 0o600 });
+  await once(log, 'open');
   let miniflare: Miniflare | undefined;
   const describe = (listenOn: readonly string[]) => describeWorker(bundle, state, options, listenOn, log);
   const stop = async () => {
@@ -134,7 +136,9 @@ function describeWorker(
     telemetry: { enabled: false },
     cf: false,
     log: new StreamLog(log),
-    handleStructuredLogs: ({ level, message }) => writeLine(log, `${level} ${message}`),
+    unsafeRuntimeEnv: { GLOVEBOX_WORKERD_LOG: String(log.path) },
+    // Of its standard error; the rest it writes by itself.
+    handleStructuredLogs: ({ level, message }) => writeLine(log, level, message),
   });
 }
 
@@ -153,9 +157,9 @@ function s3Vars(buckets: WorkerBundle['config']['r2Buckets'], s3: S3Access): Rec
   };
 }
 
-function writeLine(log: WriteStream, line: string): void {
-  log.write(`${new Date().toISOString()} ${line}
-`);
+/** In the form of workerd's own lines. */
+function writeLine(log: WriteStream, level: string, message: string): void {
+  log.write(`${JSON.stringify({ timestamp: Date.now(), level, message })}\n`);
 }
 
 class StreamLog extends Log {
@@ -167,7 +171,7 @@ class StreamLog extends Log {
   }
 
   protected override log(message: string): void {
-    writeLine(this.#stream, message);
+    writeLine(this.#stream, 'warn', message);
   }
 }
 
