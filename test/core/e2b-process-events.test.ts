@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { ProcessExit } from '../../runner/protocol/process.ts';
 import type { StreamEvent } from '../../worker/core/ports.ts';
 import { processEvents, type Audience } from '../../worker/dialects/e2b/envd/process/events.ts';
+import { feedOf } from './support/feed.ts';
 
 const exit = (fields: Partial<ProcessExit>): StreamEvent => ({
   t: 'exit',
@@ -19,15 +20,10 @@ const exit = (fields: Partial<ProcessExit>): StreamEvent => ({
 
 /** The messages that they become, and how the stream ends. */
 const render = async (events: StreamEvent[], audience: Audience = 'subscriber') => {
-  const source = new ReadableStream<StreamEvent>({
-    start: (controller) => {
-      for (const event of events) controller.enqueue(event);
-      controller.close();
-    },
-  });
+  const feed = processEvents(feedOf(events), audience);
   const messages: unknown[] = [];
   try {
-    for await (const message of processEvents(source, audience)) messages.push(message);
+    for (let message = await feed.next(); message; message = await feed.next()) messages.push(message);
   } catch (error) {
     return { messages, code: (error as { code?: string }).code };
   }

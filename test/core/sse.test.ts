@@ -1,5 +1,7 @@
 import { afterEach, expect, test, vi } from 'vitest';
+import type { Feed } from '../../worker/core/feed.ts';
 import { keepAliveMs, sseEvent, sseResponse, wantsEvents } from '../../worker/api/sse.ts';
+import { feedOf } from './support/feed.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -11,16 +13,8 @@ const renderer = {
   failed: (error: unknown) => sseEvent('error', { message: String(error) }),
 };
 
-const sourceOf = (items: string[]): ReadableStream<string> =>
-  new ReadableStream({
-    start: (controller) => {
-      for (const item of items) controller.enqueue(item);
-      controller.close();
-    },
-  });
-
 test('each item is one event with its id, and items without text are passed over', async () => {
-  const response = sseResponse(sourceOf(['a', 'silent', 'line\nbreak']), renderer);
+  const response = sseResponse(feedOf(['a', 'silent', 'line\nbreak']), renderer);
   expect(response.headers.get('content-type')).toBe('text/event-stream');
   expect(await response.text()).toBe(
     'event: item\nid: 1\ndata: {"item":"a"}\n\nevent: item\nid: 10\ndata: {"item":"line\\nbreak"}\n\n',
@@ -28,30 +22,22 @@ test('each item is one event with its id, and items without text are passed over
 });
 
 test('a source that fails ends the stream with an error event', async () => {
-  const source = new ReadableStream<string>({
-    start: (controller) => controller.enqueue('a'),
-    pull: (controller) => controller.error(new Error('cut')),
-  });
+  const source = feedOf(['a'], new Error('cut'));
   expect(await sseResponse(source, renderer).text()).toContain('event: error\ndata: {"message":"Error: cut"}');
 });
 
 test('a client that goes away cancels the source', async () => {
-  let cancelled = false;
-  const source = new ReadableStream<string>({
-    pull: (controller) => controller.enqueue('a'),
-    cancel: () => {
-      cancelled = true;
-    },
-  });
+  const source = feedOf(['a', 'a', 'a']);
   const reader = sseResponse(source, renderer).body?.getReader();
   await reader?.read();
   await reader?.cancel();
-  expect(cancelled).toBe(true);
+  expect(source.cancelled).toBe(true);
 });
 
 test('a silent stream has a comment every 5 s, so that a client that has gone is noticed by then', async () => {
   vi.useFakeTimers();
-  const reader = sseResponse(new ReadableStream<string>(), renderer).body?.getReader();
+  const silent: Feed<string> = { next: () => new Promise(() => undefined), cancel: async () => undefined };
+  const reader = sseResponse(silent, renderer).body?.getReader();
   const first = reader?.read();
   expect(keepAliveMs).toBe(5_000);
   await vi.advanceTimersByTimeAsync(keepAliveMs);
@@ -62,15 +48,13 @@ test('a silent stream has a comment every 5 s, so that a client that has gone is
 
 test('a source is read no faster than its client reads', async () => {
   let produced = 0;
-  const source = new ReadableStream<string>(
-    {
-      pull: (controller) => {
-        produced += 1;
-        controller.enqueue('a');
-      },
+  const source: Feed<string> = {
+    next: async () => {
+      produced += 1;
+      return 'a';
     },
-    { highWaterMark: 0 },
-  );
+    cancel: async () => undefined,
+  };
   const reader = sseResponse(source, renderer).body?.getReader();
   await reader?.read();
   await new Promise((resolve) => setImmediate(resolve));

@@ -13,7 +13,7 @@ import type { Env, Settings } from '../env.ts';
 import { ask, askOnce, askTwice, BrokerGone, Brokers, type BrokerStub } from './broker-stub.ts';
 import { FileBytes } from './file-bytes.ts';
 import { PortTraffic } from './port-traffic.ts';
-import { collectExec, eventStreamOf, ProcessEvents, type ProcessSource } from './process-events.ts';
+import { collectExec, ProcessEvents, type ProcessSource } from './process-events.ts';
 import { RequestTokens } from './request-tokens.ts';
 
 const execAttachment: Attachment = {
@@ -213,7 +213,7 @@ class BrokerAdapter implements Broker {
 
 const opened = async (events: ProcessEvents): Promise<EventStream> => {
   await events.open();
-  return eventStreamOf(events);
+  return events;
 };
 
 /** What runners answer is believed only in its form. */

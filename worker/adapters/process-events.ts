@@ -34,7 +34,7 @@ export interface ProcessSource {
 }
 
 /** Events of one process, whatever becomes of the shards on the way: ends after its final event or fails with a ServiceError. */
-export class ProcessEvents {
+export class ProcessEvents implements EventStream {
   readonly #source: ProcessSource;
   #reader: ReadableStreamBYOBReader | undefined;
   #readBytes = READ_FIRST_BYTES;
@@ -62,7 +62,6 @@ export class ProcessEvents {
     }
   }
 
-  /** The next event, or undefined at the end. */
   async next(): Promise<StreamEvent | undefined> {
     for (;;) {
       const event = this.#ready.shift();
@@ -90,7 +89,7 @@ export class ProcessEvents {
       if (chunk.done) throw new Error('the stream ended early');
       if (chunk.value.byteLength === this.#readBytes) this.#readBytes = Math.min(this.#readBytes * 4, READ_MAX_BYTES);
     } catch (error) {
-      return this.#reattach(error);
+      return this.#over ? undefined : this.#reattach(error);
     }
     for (const frame of this.#decoder.push(chunk.value)) {
       if (frame.kind === 'failure') throw errorOf(frame.failure);
@@ -119,7 +118,8 @@ export class ProcessEvents {
     const attachment = { ...this.#source.attachment, fromOffset: this.#offset };
     for (;;) {
       try {
-        return this.#read(await attach(process, attachment));
+        const stream = await attach(process, attachment);
+        return this.#over ? await stream.cancel() : this.#read(stream);
       } catch (error) {
         const waitedMs = Date.now() - beganMs;
         const unknown = error instanceof ServiceError && error.code === 'process_not_found';
@@ -150,19 +150,6 @@ const lost = (cause: unknown): ServiceError => {
     { cause },
   );
 };
-
-export const eventStreamOf = (events: ProcessEvents): EventStream =>
-  new ReadableStream<StreamEvent>(
-    {
-      pull: async (controller) => {
-        const event = await events.next();
-        if (event) controller.enqueue(event);
-        else controller.close();
-      },
-      cancel: () => events.cancel(),
-    },
-    { highWaterMark: 0 },
-  );
 
 /** All output up to the exit. Its size is bounded by the spec's outputLimitBytes, which the agent applies. */
 export const collectExec = async (processId: string, events: ProcessEvents): Promise<ExecResult> => {

@@ -1,3 +1,5 @@
+import type { Feed } from '../core/feed.ts';
+
 /** workerd learns only by writing that a client has gone; also shorter than what proxies cut idle connections after. */
 export const keepAliveMs = 5_000;
 const encoder = new TextEncoder();
@@ -19,17 +21,16 @@ export interface SseRenderer<T> {
  * Answers with a stream of events, read as fast as the client reads. Each item is sent when it comes; a client that goes away
  * cancels the source.
  */
-export const sseResponse = <T>(source: ReadableStream<T>, renderer: SseRenderer<T>): Response => {
-  const reader = source.getReader();
+export const sseResponse = <T>(source: Feed<T>, renderer: SseRenderer<T>): Response => {
   let timer: ReturnType<typeof setInterval> | undefined;
   const send = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
     for (;;) {
-      const { done, value } = await reader.read();
-      if (done) {
+      const item = await source.next();
+      if (item === undefined) {
         clearInterval(timer);
         return controller.close();
       }
-      const text = renderer.render(value);
+      const text = renderer.render(item);
       if (text !== '') return controller.enqueue(encoder.encode(text));
     }
   };
@@ -49,9 +50,9 @@ export const sseResponse = <T>(source: ReadableStream<T>, renderer: SseRenderer<
         controller.close();
       }
     },
-    cancel: (reason) => {
+    cancel: () => {
       clearInterval(timer);
-      return reader.cancel(reason);
+      return source.cancel();
     },
   });
   return new Response(body, {

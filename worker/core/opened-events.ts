@@ -6,29 +6,25 @@ import type { EventStream, StreamEvent } from './ports.ts';
  * call and not in the middle of an answer. Ends after the event with which a reader is detached.
  */
 export const openedEvents = async (events: EventStream): Promise<EventStream> => {
-  const reader = events.getReader();
-  let next: Promise<ReadableStreamReadResult<StreamEvent>> | undefined = afterAccepted(reader);
-  const first = await next;
-  if (!first.done && first.value.t === 'error') throw errorFromRunner(first.value.fault);
-
-  return new ReadableStream<StreamEvent>(
-    {
-      pull: async (controller) => {
-        const { done, value } = await (next ?? reader.read());
-        next = undefined;
-        if (done) return controller.close();
-        controller.enqueue(value);
-        if (value.t !== 'lagged' || !value.detached) return;
-        controller.close();
-        await reader.cancel();
-      },
-      cancel: (reason) => reader.cancel(reason),
+  let first = await afterAccepted(events);
+  if (first?.t === 'error') throw errorFromRunner(first.fault);
+  let detached = false;
+  return {
+    next: async () => {
+      if (detached) return undefined;
+      const event = first ?? (await events.next());
+      first = undefined;
+      if (event?.t === 'lagged' && event.detached) {
+        detached = true;
+        await events.cancel();
+      }
+      return event;
     },
-    { highWaterMark: 0 },
-  );
+    cancel: () => events.cancel(),
+  };
 };
 
-const afterAccepted = async (reader: ReadableStreamDefaultReader<StreamEvent>) => {
-  const result = await reader.read();
-  return !result.done && result.value.t === 'accepted' ? reader.read() : result;
+const afterAccepted = async (events: EventStream): Promise<StreamEvent | undefined> => {
+  const event = await events.next();
+  return event?.t === 'accepted' ? events.next() : event;
 };

@@ -3,6 +3,7 @@ import type { Scope } from '../../db/enums.ts';
 import type { Tenant } from '../../db/directory.ts';
 import type { MemoryBudget } from './artifacts/memory-budget.ts';
 import type { SandboxAccesses } from './access/sandbox-access.ts';
+import type { Feed } from './feed.ts';
 import type { ByteInput } from './formats/byte-source.ts';
 import type { Keyring } from './keys/keyring.ts';
 import type { Signer } from './keys/signer.ts';
@@ -129,7 +130,7 @@ export interface ExecResult {
 }
 
 /** Ordered, ends after exit / end / error. Cancelling it detaches; the process lives on. */
-export type EventStream = ReadableStream<StreamEvent>;
+export type EventStream = Feed<StreamEvent>;
 export type StreamEvent = OutEvent & { bytes?: Uint8Array };
 
 /**

@@ -38,9 +38,11 @@ const failure = (error: unknown) => ({
   },
 });
 
+const isFeed = (value: unknown): value is EventStream =>
+  typeof value === 'object' && value !== null && 'next' in value && 'cancel' in value;
+
 /** With a blank line a second, as SSE's keep-alive: only by writing does the runtime notice that the client is gone. */
 const lines = (events: EventStream): ReadableStream<Uint8Array> => {
-  const reader = events.getReader();
   const encoder = new TextEncoder();
   let timer: ReturnType<typeof setInterval>;
   return new ReadableStream<Uint8Array>({
@@ -49,17 +51,17 @@ const lines = (events: EventStream): ReadableStream<Uint8Array> => {
     },
     pull: async (controller) => {
       try {
-        const { done, value } = await reader.read();
-        if (!done) return controller.enqueue(encoder.encode(`${toJson(value)}\n`));
+        const event = await events.next();
+        if (event) return controller.enqueue(encoder.encode(`${toJson(event)}\n`));
       } catch (error) {
         controller.enqueue(encoder.encode(`${toJson(failure(error))}\n`));
       }
       clearInterval(timer);
       controller.close();
     },
-    cancel: async (reason) => {
+    cancel: async () => {
       clearInterval(timer);
-      await reader.cancel(reason);
+      await events.cancel();
     },
   });
 };
@@ -80,7 +82,7 @@ const answer = async (request: Request, env: Env): Promise<Response> => {
     args.push(request.body, length === null ? null : Number(length));
   }
   const value = await target[method]?.(...args);
-  if (value instanceof ReadableStream) return new Response(lines(value as EventStream));
+  if (isFeed(value)) return new Response(lines(value));
   if (method === 'readFile') {
     const { head, body } = value as { head: unknown; body: ReadableStream };
     return new Response(body, { headers: { 'x-head': toJson(head) } });

@@ -9,9 +9,13 @@ export const startProcess = async (
   input: ProcessInput,
 ): Promise<{ processId: string; pid: number }> => {
   const events = await ctx.broker.start(ref, processSpecOf(input), null);
-  for await (const event of events) {
-    if (event.t === 'started') return { processId: event.processId, pid: event.pid };
-    if (event.t === 'error') throw errorFromRunner(event.fault);
+  try {
+    for (let event = await events.next(); event; event = await events.next()) {
+      if (event.t === 'started') return { processId: event.processId, pid: event.pid };
+      if (event.t === 'error') throw errorFromRunner(event.fault);
+    }
+  } finally {
+    await events.cancel();
   }
   throw new ServiceError(
     'internal',

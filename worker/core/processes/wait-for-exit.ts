@@ -1,6 +1,6 @@
 import type { ProcessExit, ProcessSelector } from '../../../runner/protocol/process.ts';
 import { errorFromRunner, ServiceError } from '../errors.ts';
-import type { Context, SandboxRef, StreamEvent } from '../ports.ts';
+import type { Context, EventStream, SandboxRef, StreamEvent } from '../ports.ts';
 import { exitReader } from './attachment.ts';
 
 /** How the process ended, or null when it still runs after `timeoutMs`. */
@@ -10,31 +10,31 @@ export const waitForExit = async (
   process: ProcessSelector,
   timeoutMs: number,
 ): Promise<{ processId: string; exit: ProcessExit | null }> => {
-  const reader = (await ctx.broker.attach(ref, process, exitReader)).getReader();
+  const events = await ctx.broker.attach(ref, process, exitReader);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<null>((resolve) => {
     timer = setTimeout(() => resolve(null), timeoutMs);
   });
   try {
-    const { processId } = await eventOf(reader, 'started');
-    const ended = await Promise.race([eventOf(reader, 'exit'), late]);
+    const { processId } = await eventOf(events, 'started');
+    const ended = await Promise.race([eventOf(events, 'exit'), late]);
     return { processId, exit: ended?.exit ?? null };
   } finally {
     clearTimeout(timer);
-    // Detaches. A read that is still pending ends with it.
-    ctx.after(reader.cancel());
+    // Detaches. What is still waited for ends with it.
+    ctx.after(events.cancel());
   }
 };
 
 const eventOf = async <T extends StreamEvent['t']>(
-  reader: ReadableStreamDefaultReader<StreamEvent>,
+  events: EventStream,
   kind: T,
 ): Promise<Extract<StreamEvent, { t: T }>> => {
   for (;;) {
-    const { done, value } = await reader.read();
-    if (done) throw new ServiceError('stream_lost', 'The connection to the process was lost. Waiting again is safe.');
-    if (isKind(value, kind)) return value;
-    if (value.t === 'error') throw errorFromRunner(value.fault);
+    const event = await events.next();
+    if (!event) throw new ServiceError('stream_lost', 'The connection to the process was lost. Waiting again is safe.');
+    if (isKind(event, kind)) return event;
+    if (event.t === 'error') throw errorFromRunner(event.fault);
   }
 };
 

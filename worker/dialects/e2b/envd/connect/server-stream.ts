@@ -1,4 +1,5 @@
 import type { z } from '@hono/zod-openapi';
+import type { Feed } from '../../../../core/feed.ts';
 import { toServiceError } from '../../../../api/render-error.ts';
 import { isGone, renderEnvdFailure } from '../error.ts';
 import type { EnvdRoute, Handled } from '../route.ts';
@@ -20,7 +21,7 @@ export const serverStream = <S extends z.ZodType>(
   schema: S,
   /** What is sent when nothing was for a while. */
   keepalive: object,
-  open: (call: Call, message: z.output<S>) => Promise<ReadableStream<object>>,
+  open: (call: Call, message: z.output<S>) => Promise<Feed<object>>,
 ): EnvdRoute => ({
   method: 'POST',
   path,
@@ -31,7 +32,7 @@ export const serverStream = <S extends z.ZodType>(
       const call = callOf(c);
       refuseCompression(c.req.raw);
       const events = await open(call, messageOf(schema, openEnvelope(await readBody(c.req.raw))));
-      return streamed(envelopes(call, keepalive, events.getReader()));
+      return streamed(envelopes(call, keepalive, events));
     } catch (error) {
       if (!(error instanceof ConnectError) && isGone(toServiceError(error))) return renderEnvdFailure(error, c);
       return streamed(lastEnvelope({ error: connectFailure(error, c) }));
@@ -66,17 +67,15 @@ const keepaliveMs = (c: Handled): number => {
 };
 
 /** As fast as the client reads: what it does not take stays where the events come from. */
-const envelopes = (
-  { c, timeoutMs }: Call,
-  keepalive: object,
-  reader: ReadableStreamDefaultReader<object>,
-): ReadableStream<Uint8Array> => {
+const envelopes = ({ c, timeoutMs }: Call, keepalive: object, events: Feed<object>): ReadableStream<Uint8Array> => {
   let over = false;
-  let idle: ReturnType<typeof setInterval> | undefined;
+  const idleMs = keepaliveMs(c);
+  let sentAtMs = Date.now();
+  let idle: ReturnType<typeof setTimeout> | undefined;
   let deadline: ReturnType<typeof setTimeout> | undefined;
   const stop = () => {
     over = true;
-    clearInterval(idle);
+    clearTimeout(idle);
     clearTimeout(deadline);
   };
   const end = (controller: ReadableStreamDefaultController<Uint8Array>, last: object) => {
@@ -84,40 +83,45 @@ const envelopes = (
     controller.enqueue(lastEnvelope(last));
     controller.close();
   };
-  const awaitIdle = (controller: ReadableStreamDefaultController<Uint8Array>) => {
-    clearInterval(idle);
-    idle = setInterval(() => {
+  /** One timer for all of the stream, which looks when it fires: a new one for each event would cost more than the event. */
+  const awaitIdle = (controller: ReadableStreamDefaultController<Uint8Array>, waitMs: number) => {
+    idle = setTimeout(() => {
+      const leftMs = sentAtMs + idleMs - Date.now();
+      if (leftMs > 0) return awaitIdle(controller, leftMs);
       // A client that does not read gets one and not a heap of them.
       if (controller.desiredSize === 0) controller.enqueue(encodeEnvelope(envelopeFlags.message, keepalive));
-    }, keepaliveMs(c));
+      sentAtMs = Date.now();
+      awaitIdle(controller, idleMs);
+    }, waitMs);
   };
   return new ReadableStream<Uint8Array>(
     {
       start: (controller) => {
-        awaitIdle(controller);
+        awaitIdle(controller, idleMs);
         if (timeoutMs === undefined) return;
         deadline = setTimeout(() => {
           end(controller, { error: connectFailure(deadlineExceeded(), c) });
-          c.executionCtx.waitUntil(reader.cancel());
+          c.executionCtx.waitUntil(events.cancel());
         }, timeoutMs);
       },
       pull: async (controller) => {
         try {
-          const { done, value } = await reader.read();
+          const message = await events.next();
           if (over) return;
-          if (done) return end(controller, {});
-          controller.enqueue(encodeEnvelope(envelopeFlags.message, value));
-          awaitIdle(controller);
+          if (message === undefined) return end(controller, {});
+          controller.enqueue(encodeEnvelope(envelopeFlags.message, message));
+          sentAtMs = Date.now();
         } catch (error) {
           if (over) return;
           stop();
+          c.executionCtx.waitUntil(events.cancel());
           if (cutsStream(error)) throw error;
           end(controller, { error: connectFailure(error, c) });
         }
       },
-      cancel: async (reason) => {
+      cancel: async () => {
         stop();
-        await reader.cancel(reason);
+        await events.cancel();
       },
     },
     { highWaterMark: 0 },

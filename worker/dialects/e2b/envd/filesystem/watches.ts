@@ -1,4 +1,5 @@
 import { errorFromRunner } from '../../../../core/errors.ts';
+import type { Feed } from '../../../../core/feed.ts';
 import { watchFiles } from '../../../../core/files/watch-files.ts';
 import { createWatcher, removeWatcher, takeEvents } from '../../../../core/files/watchers.ts';
 import type { EventStream, StreamEvent } from '../../../../core/ports.ts';
@@ -56,18 +57,26 @@ const watchDir = serverStream(
   },
 );
 
-const watchMessages = (root: string, events: EventStream): ReadableStream<object> =>
-  events.pipeThrough(
-    new TransformStream<StreamEvent, object>({
-      start: (controller) => controller.enqueue({ start: {} }),
-      transform: (event, controller) => {
+const watchMessages = (root: string, events: EventStream): Feed<object> => {
+  let messages: object[] = [{ start: {} }];
+  let droppedEvents = 0;
+  return {
+    next: async () => {
+      for (;;) {
+        const message = messages.shift();
+        if (message) return message;
+        refuseLoss(droppedEvents);
+        const event = await events.next();
+        if (!event) return undefined;
         if (event.t === 'error') throw errorFromRunner(event.fault);
-        if (event.t !== 'watch') return;
-        for (const change of event.events) controller.enqueue({ filesystem: viewEvent(root, change) });
-        refuseLoss(event.droppedEvents);
-      },
-    }),
-  );
+        if (event.t !== 'watch') continue;
+        messages = event.events.map((change) => ({ filesystem: viewEvent(root, change) }));
+        droppedEvents = event.droppedEvents;
+      }
+    },
+    cancel: () => events.cancel(),
+  };
+};
 
 const create = fileCall('CreateWatcher', watchRequest, ({ c, ctx, ref }, message) =>
   createWatcher(ctx, ref, requestOf(c, message)),

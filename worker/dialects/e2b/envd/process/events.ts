@@ -1,5 +1,6 @@
 import { encodeBase64 } from '../../../../core/base64.ts';
 import { errorFromRunner, ServiceError } from '../../../../core/errors.ts';
+import type { Feed } from '../../../../core/feed.ts';
 import type { EventStream, StreamEvent } from '../../../../core/ports.ts';
 import { deadlineExceeded } from '../connect/call.ts';
 import { ConnectError } from '../connect/failure.ts';
@@ -74,20 +75,14 @@ const viewEvent = (event: StreamEvent, audience: Audience): object | undefined =
 };
 
 /** A process's events as `process.ProcessEvent` messages, read as they are asked for. */
-export const processEvents = (events: EventStream, audience: Audience): ReadableStream<object> => {
-  const reader = events.getReader();
-  return new ReadableStream<object>(
-    {
-      pull: async (controller) => {
-        for (;;) {
-          const { done, value } = await reader.read();
-          if (done) return controller.close();
-          const view = viewEvent(value, audience);
-          if (view) return controller.enqueue({ event: view });
-        }
-      },
-      cancel: (reason) => reader.cancel(reason),
-    },
-    { highWaterMark: 0 },
-  );
-};
+export const processEvents = (events: EventStream, audience: Audience): Feed<object> => ({
+  next: async () => {
+    for (;;) {
+      const event = await events.next();
+      if (!event) return undefined;
+      const view = viewEvent(event, audience);
+      if (view) return { event: view };
+    }
+  },
+  cancel: () => events.cancel(),
+});
