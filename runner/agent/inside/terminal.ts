@@ -10,6 +10,11 @@ const inputBufferBytes = 1024 * 1024;
 /** Bun reads a terminal for as long as it has output, which would keep everything else waiting. */
 const burstBytes = 64 * 1024;
 const breathMs = 2;
+/**
+ * So long the answer to an input waits for the output that it causes. Both then go to the edge together: a key that is echoed costs one
+ * message on each hop and not two.
+ */
+const echoMs = 2;
 
 interface TerminalSize {
   cols: number;
@@ -34,6 +39,8 @@ class TerminalChild implements Child {
   #slave: number | undefined;
   #burst = 0;
   #breath: Timer | undefined;
+  #typed: (() => void)[] = [];
+  #echo: Timer | undefined;
   readonly #terminal: Bun.Terminal;
   readonly #identity: Identity;
 
@@ -47,6 +54,7 @@ class TerminalChild implements Child {
           ...size,
           data: (_, bytes) => {
             const goOn = events.output(0, bytes);
+            this.#answer();
             this.#burst += bytes.length;
             if (!goOn) this.#hold();
             else if (this.#burst >= burstBytes) this.#breathe();
@@ -89,6 +97,15 @@ class TerminalChild implements Child {
     this.#held += bytes.length;
     this.#terminal.write(bytes);
     if (this.#held > inputBufferBytes) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#echo ??= setTimeout(() => this.#answer(), echoMs);
+    await new Promise<void>((resolve) => this.#typed.push(resolve));
+  }
+
+  /** All that was typed since. */
+  #answer(): void {
+    clearTimeout(this.#echo);
+    this.#echo = undefined;
+    for (const taken of this.#typed.splice(0)) taken();
   }
 
   #breathe(): void {
