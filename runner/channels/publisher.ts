@@ -9,8 +9,11 @@ const BUFFER_BYTES = 64 * 1024 * 1024;
 /** An outage longer than this detaches the channels that have something to say. */
 const BUFFER_MS = 20_000;
 const EXPIRY_CHECK_MS = 1_000;
-/** What an entry costs beside its payload. */
-const ENTRY_OVERHEAD_BYTES = 256;
+/** What an event costs beside its payload. */
+const EVENT_OVERHEAD_BYTES = 256;
+/** Events that wait for the same stream go as one entry, of so many and so much: a reader that blocks is woken by each entry. */
+const ENTRY_EVENTS = 64;
+const ENTRY_BYTES = 16 * 1024;
 
 /** One channel of the edge's `out-` stream, as its writer sees it. */
 export interface OutChannel {
@@ -23,13 +26,20 @@ export interface OutChannel {
   close(): void;
 }
 
-interface Entry {
+interface Waiting {
   channel: Channel;
   stream: string;
   header: string;
   bytes: Uint8Array | undefined;
   costBytes: number;
   queuedAtMs: number;
+}
+
+/** What one entry carries, with its numbers. */
+interface Batch {
+  stream: string;
+  numbers: number[];
+  events: Waiting[];
 }
 
 interface Channel {
@@ -48,7 +58,7 @@ export class Publisher {
   readonly #redis: Redis;
   readonly #log: Logger;
   /** Unacknowledged, by their numbers, in order; those before `#unsent` are on their way. */
-  readonly #entries = new Map<number, Entry>();
+  readonly #events = new Map<number, Waiting>();
   #next = 0;
   #unsent = 0;
   #bufferedBytes = 0;
@@ -94,7 +104,7 @@ export class Publisher {
   /** Resolves when all that was queued is acknowledged, or after `timeoutMs`. */
   async drain(timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs;
-    while (this.#entries.size > 0 && Date.now() < deadline) {
+    while (this.#events.size > 0 && Date.now() < deadline) {
       this.#flush();
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
@@ -104,15 +114,15 @@ export class Publisher {
     if (!channel.open) return;
     const header = JSON.stringify({ c: channel.id, q: channel.sequence, ...event });
     // A result's value is in the header: a long directory listing is all header.
-    const costBytes = ENTRY_OVERHEAD_BYTES + header.length + (bytes?.byteLength ?? 0);
+    const costBytes = EVENT_OVERHEAD_BYTES + header.length + (bytes?.byteLength ?? 0);
     if (this.#bufferedBytes + costBytes > BUFFER_BYTES) return this.#overrun(channel);
     this.#push(channel, header, bytes, costBytes);
   }
 
   #push(channel: Channel, header: string, bytes: Uint8Array | undefined, costBytes: number): void {
     channel.sequence += 1;
-    const entry = { channel, stream: channel.stream, header, bytes, costBytes, queuedAtMs: Date.now() };
-    this.#entries.set(this.#next++, entry);
+    const event = { channel, stream: channel.stream, header, bytes, costBytes, queuedAtMs: Date.now() };
+    this.#events.set(this.#next++, event);
     this.#bufferedBytes += costBytes;
     this.#schedule();
   }
@@ -122,7 +132,7 @@ export class Publisher {
     this.#log.warn('channel_overrun', { channel: channel.id, bufferedBytes: this.#bufferedBytes });
     const event: OutEvent = { t: 'lagged', droppedBytes: 0, detached: true };
     const header = JSON.stringify({ c: channel.id, q: channel.sequence, ...event });
-    this.#push(channel, header, undefined, ENTRY_OVERHEAD_BYTES);
+    this.#push(channel, header, undefined, EVENT_OVERHEAD_BYTES);
     this.#gone(channel);
   }
 
@@ -138,7 +148,7 @@ export class Publisher {
   #flush(): void {
     if (this.#broken || this.#redis.status !== 'ready') {
       this.#expire();
-      if (this.#entries.size > 0 && this.#expiryTimer === undefined) {
+      if (this.#events.size > 0 && this.#expiryTimer === undefined) {
         this.#expiryTimer = setTimeout(() => this.#onExpiryTimer(), EXPIRY_CHECK_MS);
       }
       return;
@@ -152,15 +162,13 @@ export class Publisher {
     const generation = this.#generation;
     stream.cork();
     try {
-      for (; this.#unsent < this.#next; this.#unsent++) {
-        const number = this.#unsent;
-        const entry = this.#entries.get(number);
-        if (!entry) continue;
-        const command = new StreamEntry(entry.stream, entry.header, entry.bytes);
+      for (let batch = this.#takeUnsent(); batch; batch = this.#takeUnsent()) {
+        const sent = batch;
+        const command = new StreamEntry(sent.stream, sent.events);
         this.#redis.sendCommand(command);
         command.promise.then(
-          (id: unknown) => this.#acknowledge(generation, number, entry, id),
-          (error: Error) => this.#refuse(generation, number, entry, error),
+          (id: unknown) => this.#acknowledge(generation, sent, id),
+          (error: Error) => this.#refuse(generation, sent, error),
         );
       }
     } finally {
@@ -168,24 +176,43 @@ export class Publisher {
     }
   }
 
-  /** nil: the stream is gone. */
-  #acknowledge(generation: number, number: number, entry: Entry, id: unknown): void {
-    if (generation !== this.#generation) return;
-    this.#forget(number, entry);
-    if (id === null) this.#streamGone(entry.stream);
+  /** What the next entry carries: in order, of one stream. */
+  #takeUnsent(): Batch | undefined {
+    let batch: Batch | undefined;
+    let bytes = 0;
+    for (; this.#unsent < this.#next; this.#unsent++) {
+      const event = this.#events.get(this.#unsent);
+      if (!event) continue;
+      bytes += event.costBytes;
+      batch ??= { stream: event.stream, numbers: [], events: [] };
+      const full = batch.events.length > 0 && (bytes > ENTRY_BYTES || batch.events.length === ENTRY_EVENTS);
+      if (full || event.stream !== batch.stream) break;
+      batch.numbers.push(this.#unsent);
+      batch.events.push(event);
+    }
+    return batch;
   }
 
-  #refuse(generation: number, number: number, entry: Entry, error: Error): void {
+  /** nil: the stream is gone. */
+  #acknowledge(generation: number, batch: Batch, id: unknown): void {
+    if (generation !== this.#generation) return;
+    this.#forget(batch);
+    if (id === null) this.#streamGone(batch.stream);
+  }
+
+  #refuse(generation: number, batch: Batch, error: Error): void {
     if (generation !== this.#generation) return;
     if (!isAnswer(error)) return this.#fail(generation, error);
     // Told on a live connection (wrong type, no permission, out of memory): it won't pass by itself.
-    this.#log.error('publish_refused', { channel: entry.channel.id, error });
-    this.#forget(number, entry);
-    this.#streamGone(entry.stream);
+    this.#log.error('publish_refused', { channel: batch.events[0]?.channel.id, events: batch.events.length, error });
+    this.#forget(batch);
+    this.#streamGone(batch.stream);
   }
 
-  #forget(number: number, entry: Entry): void {
-    if (this.#entries.delete(number)) this.#bufferedBytes -= entry.costBytes;
+  #forget({ numbers, events }: Batch): void {
+    for (const [index, number] of numbers.entries()) {
+      if (this.#events.delete(number)) this.#bufferedBytes -= events[index]?.costBytes ?? 0;
+    }
   }
 
   #fail(generation: number, error: unknown): void {
@@ -198,7 +225,7 @@ export class Publisher {
   /** What was on its way may not have arrived: all of it is sent again. */
   #rewind(): void {
     this.#generation++;
-    this.#unsent = this.#entries.keys().next().value ?? this.#next;
+    this.#unsent = this.#events.keys().next().value ?? this.#next;
   }
 
   #onExpiryTimer(): void {
@@ -208,11 +235,11 @@ export class Publisher {
 
   /** While Redis is away: gives up the channels whose oldest event has waited too long. */
   #expire(): void {
-    const oldest = this.#entries.values().next().value;
+    const oldest = this.#events.values().next().value;
     if (!oldest || Date.now() - oldest.queuedAtMs < BUFFER_MS) return;
-    const expired = new Set([...this.#entries.values()].map((entry) => entry.channel));
+    const expired = new Set([...this.#events.values()].map((event) => event.channel));
     this.#log.warn('publisher_gave_up', { channels: expired.size, bufferedBytes: this.#bufferedBytes });
-    this.#entries.clear();
+    this.#events.clear();
     this.#bufferedBytes = 0;
     this.#rewind();
     for (const channel of expired) this.#gone(channel);

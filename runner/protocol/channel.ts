@@ -6,8 +6,8 @@ import { watchEvent } from './files.ts';
 import { replyTo } from './jobs.ts';
 
 /**
- * What flows after a job was delivered. An entry of a Redis stream has two fields: `h`, a JSON header (one of the two unions
- * below), and `d`, raw bytes (absent where there are none). Each channel's headers carry `q`, counting from 0: a reader applies in
+ * What flows after a job was delivered. An event is a field `h` of an entry of a Redis stream, a JSON header (one of the two unions
+ * below), and after it, where it has raw bytes, a field `d`. An entry of an `out-` stream has one event or more. Each channel's headers carry `q`, counting from 0: a reader applies in
  * order, ignores repeats, and ends the channel with `stream_lost` on a gap.
  */
 export const streamFields = { header: 'h', bytes: 'd' } as const;

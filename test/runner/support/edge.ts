@@ -132,14 +132,18 @@ export class TestEdge {
 
   #take(id: string, fields: Buffer[]): void {
     this.#lastId = id;
-    const at = (name: string) => fields.findIndex((field, index) => index % 2 === 0 && String(field) === name);
-    if (at('h') < 0) return;
-    const header = outHeader.parse(JSON.parse(String(fields[at('h') + 1])));
+    for (let index = 0; index + 1 < fields.length; index += 2) {
+      if (String(fields[index]) !== 'h') continue;
+      const bytes = String(fields[index + 2]) === 'd' ? fields[index + 3] : undefined;
+      this.#event(outHeader.parse(JSON.parse(String(fields[index + 1]))), bytes);
+    }
+  }
+
+  #event(header: OutHeader, bytes: Buffer | undefined): void {
     const events = this.#events.get(header.c) ?? [];
     this.#events.set(header.c, events);
     if (header.q < events.length) return; // a repeat
     if (header.q > events.length) throw new Error(`a gap on ${header.c}: ${header.q} after ${events.length}`);
-    const bytes = at('d') < 0 ? undefined : fields[at('d') + 1];
     events.push({ ...header, ...(bytes ? { bytes } : {}) });
   }
 }

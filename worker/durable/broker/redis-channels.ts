@@ -55,7 +55,10 @@ export class RedisChannels implements Channels, JobQueue {
 
   async #connect(): Promise<Session> {
     const redis: RedisSession = await RedisSession.connect(this.#url, {
-      entry: (id, header, bytes) => this.#entry(id, header, bytes),
+      event: (header, bytes) => this.#event(header, bytes),
+      entry: (id) => {
+        if (this.#last) this.#last.entryId = id;
+      },
       gone: () => this.#gone(),
     });
     const last = this.#last;
@@ -88,8 +91,7 @@ export class RedisChannels implements Channels, JobQueue {
     }, delayMs);
   }
 
-  #entry(id: string, header: Buffer, bytes: Buffer | undefined): void {
-    if (this.#last) this.#last.entryId = id;
+  #event(header: Buffer, bytes: Buffer | undefined): void {
     if (header.byteLength > HEADER_BYTES || (bytes?.byteLength ?? 0) > limits.inlineBytes) return;
     let parsed: unknown;
     try {

@@ -3,7 +3,6 @@ import { DeliveryError } from './ports.ts';
 import { WideConnector } from './redis-connector.ts';
 
 const CONNECT_TIMEOUT_MS = 2_000;
-const COMMAND_TIMEOUT_MS = 2_000;
 
 /** A client lives as long as its socket: a lost one is replaced by a new session (redis-session.ts), never revived. */
 const options = {
@@ -19,13 +18,10 @@ const options = {
   enableReadyCheck: false,
 } as const satisfies RedisOptions;
 
-export type ClientKind = 'command' | 'blocking';
-
-/** Connected when it resolves. `blocking` is for XREAD BLOCK, whose reader has a watchdog of its own. */
-export const connectClient = async (url: string, kind: ClientKind): Promise<Redis> => {
+/** Connected when it resolves. Whether its answers are late is for the session to watch. */
+export const connectClient = async (url: string): Promise<Redis> => {
   const client = new Redis(url, {
     ...options,
-    ...(kind === 'command' ? { commandTimeout: COMMAND_TIMEOUT_MS } : {}),
     ...(new URL(url).protocol === 'redis:' ? { Connector: WideConnector } : {}),
   });
   // An 'error' event without a listener would be thrown; what matters arrives as 'close' and as rejected commands.
