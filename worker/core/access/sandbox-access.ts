@@ -26,6 +26,8 @@ export interface SandboxAccess {
   maskRequestHost: string | null;
   /** Traffic wakes it while it is paused. */
   autoResume: boolean;
+  /** Of its envd surface, once it was made here: each request brings it, and a MAC a request is a good part of what one costs. */
+  envdToken?: Uint8Array;
 }
 
 interface Entry {

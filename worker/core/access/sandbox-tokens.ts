@@ -1,6 +1,8 @@
 import { toHex } from '../hex.ts';
 import { isSandboxId } from '../ids.ts';
 import type { Signer } from '../keys/signer.ts';
+import { sameBytes } from '../same-bytes.ts';
+import type { SandboxAccess } from './sandbox-access.ts';
 
 /** What a token of a sandbox opens: its envd surface, or its ports where they are not public. */
 export type TokenPurpose = 'envd' | 'traffic';
@@ -23,6 +25,12 @@ export const sandboxOfToken = async (
     Number.parseInt(mac.slice(at * 2, at * 2 + 2), 16),
   );
   return (await signer.verify(purpose, messageOf(sandboxId), bytes)) ? sandboxId : undefined;
+};
+
+/** Whether it is the token of this sandbox's envd surface. */
+export const isEnvdToken = async (signer: Signer, access: SandboxAccess, token: string): Promise<boolean> => {
+  access.envdToken ??= encoder.encode(await sandboxToken(signer, 'envd', access.sandboxId));
+  return sameBytes(access.envdToken, encoder.encode(token));
 };
 
 const encoder = new TextEncoder();

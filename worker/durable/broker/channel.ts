@@ -19,6 +19,8 @@ export class Channel {
   /** By our clock; later than the runner would still begin. */
   readonly acceptByMs: number;
   accepted = false;
+  /** By our clock: when its receiver has waited long enough for the answer. */
+  answerByMs = Number.POSITIVE_INFINITY;
   #next = 0;
 
   constructor(id: string, runnerId: string, boot: string | null, acceptByMs: number, receiver: Receiver) {

@@ -32,6 +32,9 @@ export const runnerLost = (cause?: unknown): ServiceError =>
     { cause },
   );
 
+const tooLate = (): ServiceError =>
+  new ServiceError('deadline_exceeded', 'The sandbox’s node did not finish this in time. It may still be done.');
+
 /** The open channels of one Broker: delivers jobs, hands events to their receivers, notices what doesn't come any more. */
 export class Shard implements ChannelsListener {
   readonly inFlight = new InFlight(callsInFlight);
@@ -164,6 +167,10 @@ export class Shard implements ChannelsListener {
   #tick(): void {
     const nowMs = Date.now();
     for (const channel of this.#channels.values()) {
+      if (nowMs >= channel.answerByMs) {
+        this.#fail(channel, tooLate());
+        continue;
+      }
       if (channel.accepted || nowMs < channel.acceptByMs) continue;
       // While disconnected, an `accepted` may be waiting where it can't be read.
       this.#fail(channel, this.transport.connected ? notStarted() : runnerLost());

@@ -1,5 +1,5 @@
 import type { OutHeader } from '../../../runner/protocol/channel.ts';
-import { errorFromRunner, ServiceError } from '../../core/errors.ts';
+import { errorFromRunner, type ServiceError } from '../../core/errors.ts';
 import type { Channel, Receiver } from './channel.ts';
 import { runnerLost, type Shard } from './shard.ts';
 
@@ -31,22 +31,17 @@ export class UnaryCall implements Receiver {
   }
 }
 
-/** The result of a delivered call, by its deadline; the channel is closed whatever happens. */
+/** The result of a delivered call, by its deadline (or the shard's next tick); the channel is closed whatever happens. */
 export const resultOf = async (
   shard: Shard,
   call: UnaryCall,
   channel: Channel,
   timeoutMs: number,
 ): Promise<unknown> => {
-  const timer = setTimeout(() => {
-    call.fail(
-      new ServiceError('deadline_exceeded', 'The sandbox’s node did not finish this in time. It may still be done.'),
-    );
-  }, timeoutMs);
+  channel.answerByMs = Date.now() + timeoutMs;
   try {
     return await call.result;
   } finally {
-    clearTimeout(timer);
     shard.close(channel);
   }
 };

@@ -1,6 +1,6 @@
 import { admit } from '../../../core/keys/admit.ts';
 import { actorOfSandbox, type SandboxAccess } from '../../../core/access/sandbox-access.ts';
-import { sandboxOfToken } from '../../../core/access/sandbox-tokens.ts';
+import { isEnvdToken } from '../../../core/access/sandbox-tokens.ts';
 import { adminContextOf } from '../../../api/context.ts';
 import { renderEnvdFailure, unauthorized } from './error.ts';
 import { refusalOf } from './files/authorize.ts';
@@ -48,7 +48,7 @@ const hasToken = async (c: Handled, access: SandboxAccess): Promise<boolean> => 
   if (access.envdOpen) return true;
   const token = c.req.header('x-access-token');
   if (token === undefined) return false;
-  return (await sandboxOfToken(c.var.services.signer, 'envd', token)) === access.sandboxId;
+  return isEnvdToken(c.var.services.signer, access, token);
 };
 
 const preflight = (): Response =>
