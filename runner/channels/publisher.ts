@@ -11,8 +11,7 @@ const BUFFER_MS = 20_000;
 const EXPIRY_CHECK_MS = 1_000;
 /** What an event costs beside its payload. */
 const EVENT_OVERHEAD_BYTES = 256;
-/** Events that wait for the same stream go as one entry, of so many and so much: a reader that blocks is woken by each entry. */
-const ENTRY_EVENTS = 64;
+/** Events that wait for the same stream go as one entry, up to so much: a reader that blocks is woken by each entry. */
 const ENTRY_BYTES = 16 * 1024;
 
 /** One channel of the edge's `out-` stream, as its writer sees it. */
@@ -185,7 +184,7 @@ export class Publisher {
       if (!event) continue;
       bytes += event.costBytes;
       batch ??= { stream: event.stream, numbers: [], events: [] };
-      const full = batch.events.length > 0 && (bytes > ENTRY_BYTES || batch.events.length === ENTRY_EVENTS);
+      const full = batch.events.length > 0 && bytes > ENTRY_BYTES;
       if (full || event.stream !== batch.stream) break;
       batch.numbers.push(this.#unsent);
       batch.events.push(event);

@@ -73,6 +73,19 @@ describe('exec', () => {
     expect(answer.exit.exitCode).toBe(0);
   });
 
+  test('events of one entry of the stream are taken one after the other', async () => {
+    runner.onJob = async ({ sayTogether }) => {
+      await sayTogether(
+        [{ t: 'accepted' }],
+        [{ t: 'started', processId: hex(16), pid: 7 }],
+        [{ t: 'data', fd: 1, o: 0 }, Buffer.from('h')],
+        [{ t: 'data', fd: 1, o: 1 }, Buffer.from('d')],
+        [exited(2)],
+      );
+    };
+    expect(Buffer.from((await exec()).stdout.base64, 'base64').toString()).toBe('hd');
+  });
+
   test('output past a mebibyte arrives whole', async () => {
     const block = Buffer.alloc(64 * 1024, 'x');
     runner.onJob = async ({ say, data }) => {

@@ -13,8 +13,13 @@ export interface Delivered {
   name: JobName;
   // Whatever the edge put in: the tests say what they expect of it.
   data: Record<string, never> & { reply: { stream: string; channel: string } };
-  say: (event: OutEvent, bytes?: Uint8Array) => Promise<boolean>;
+  say: Say;
+  /** All of them by one entry of the stream. */
+  sayTogether: (...said: Said[]) => Promise<boolean>;
 }
+
+type Said = [event: OutEvent, bytes?: Uint8Array];
+type Say = (...said: Said) => Promise<boolean>;
 
 /** A runner as the Broker sees one: a real BullMQ consumer, a lease, an in-stream; what it answers is the test's to say. */
 export class TestRunner {
@@ -23,8 +28,7 @@ export class TestRunner {
   readonly heard: { header: InHeader; bytes: Buffer | undefined }[] = [];
   readonly delivered: Delivered[] = [];
   onJob: (job: Delivered) => Promise<void> | void = () => undefined;
-  onControl: (header: Extract<InHeader, { t: 'control' }>, say: (event: OutEvent) => Promise<boolean>) => void = () =>
-    undefined;
+  onControl: (header: Extract<InHeader, { t: 'control' }>, say: Say) => void = () => undefined;
   readonly #url: string;
   readonly #clients: Redis[] = [];
   readonly #workers: Worker[] = [];
@@ -56,20 +60,21 @@ export class TestRunner {
 
   async #take(job: Job, out: Redis): Promise<void> {
     const data = job.data as Delivered['data'];
-    const delivered = { name: job.name as JobName, data, say: this.#speaker(out, data.reply) };
+    const sayTogether = this.#speaker(out, data.reply);
+    const say: Say = (...said) => sayTogether(said);
+    const delivered = { name: job.name as JobName, data, say, sayTogether };
     this.delivered.push(delivered);
     await this.onJob(delivered);
   }
 
   #speaker(out: Redis, reply: { stream: string; channel: string }) {
     let sequence = 0;
-    return async (event: OutEvent, bytes?: Uint8Array): Promise<boolean> => {
-      const header = JSON.stringify({ c: reply.channel, q: sequence++, ...event });
-      const fields: (string | Buffer)[] = [
+    return async (...said: Said[]): Promise<boolean> => {
+      const fields = said.flatMap(([event, bytes]): (string | Buffer)[] => [
         streamFields.header,
-        header,
+        JSON.stringify({ c: reply.channel, q: sequence++, ...event }),
         ...(bytes ? [streamFields.bytes, Buffer.from(bytes)] : []),
-      ];
+      ]);
       return (await out.xadd(reply.stream, 'NOMKSTREAM', '*', ...fields)) !== null;
     };
   }
@@ -89,8 +94,9 @@ export class TestRunner {
         last = id.toString();
         const header = JSON.parse(fields[1]?.toString() ?? '{}') as InHeader;
         this.heard.push({ header, bytes: fields[3] });
-        if (header.t === 'control')
-          this.onControl(header, this.#speaker(out, { stream: header.out, channel: header.c }));
+        if (header.t !== 'control') continue;
+        const speak = this.#speaker(out, { stream: header.out, channel: header.c });
+        this.onControl(header, (...said) => speak(said));
       }
     }
   }
