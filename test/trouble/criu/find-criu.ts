@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
-import { access, chmod, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { access, chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { unpackPackage } from '../debian-package.ts';
 
 const run = promisify(execFile);
-const DOWNLOAD_MS = 180_000;
 const cache = join(import.meta.dirname, '../../../node_modules/.cache/glovebox/criu');
 /** Debian 12's own is too old for recent kernels. */
 const suite = 'sid';
@@ -34,24 +34,10 @@ export async function findCriu(): Promise<FoundCriu> {
 
 async function fetchCriu(): Promise<void> {
   const making = `${cache}.making-${process.pid}`;
-  const at = (name: string) => join(making, name);
   try {
-    for (const name of ['apt/lists/partial', 'apt/cache/archives/partial', 'root']) {
-      await mkdir(at(name), { recursive: true });
-    }
-    const archive = '/usr/share/keyrings/debian-archive-keyring.gpg';
-    await writeFile(at('apt/sources.list'), `deb [signed-by=${archive}] ${await debianMirror()} ${suite} main\n`);
-    await writeFile(at('apt/status'), '');
-    await writeFile(at('apt/apt.conf'), aptConfiguration(at('apt')));
-    const options = { timeout: DOWNLOAD_MS, env: { ...process.env, APT_CONFIG: at('apt/apt.conf') } };
-    await run('apt-get', ['update'], options);
-    await run('apt-get', ['install', '--yes', '--download-only', '--no-install-recommends', 'criu'], options);
-    const archives = at('apt/cache/archives');
-    for (const name of await readdir(archives)) {
-      if (name.endsWith('.deb')) await run('dpkg-deb', ['-x', join(archives, name), at('root')]);
-    }
+    await mkdir(dirname(cache), { recursive: true });
+    await unpackPackage('criu', suite, making);
     await writeWrapper(making);
-    await rm(at('apt'), { recursive: true });
     await rename(making, cache);
   } finally {
     await rm(making, { recursive: true, force: true });
@@ -82,26 +68,6 @@ async function writeWrapper(making: string): Promise<void> {
   await writeFile(join(making, 'criu'), `#!/bin/sh\nexec ${words.map((word) => `'${word}'`).join(' ')} "$@"\n`);
   await chmod(join(making, 'criu'), 0o755);
 }
-
-async function debianMirror(): Promise<string> {
-  const folder = '/etc/apt/sources.list.d';
-  const names = (await readdir(folder).catch(() => [])).filter((name) => /\.(sources|list)$/.test(name));
-  for (const path of ['/etc/apt/sources.list', ...names.map((name) => join(folder, name))]) {
-    const text = await readFile(path, 'utf8').catch(() => '');
-    const found = /^(?:URIs:|deb (?:\[[^\]]*\] )?)\s*(https?:\S+\/debian\/?)(?:\s|$)/m.exec(text)?.[1];
-    if (found !== undefined) return found;
-  }
-  throw new Error('this machine has no Debian mirror');
-}
-
-const aptConfiguration = (folder: string): string => `
-Dir::State::lists "${folder}/lists";
-Dir::State::status "${folder}/status";
-Dir::Cache "${folder}/cache";
-Dir::Etc::sourcelist "${folder}/sources.list";
-Dir::Etc::sourceparts "-";
-APT::Sandbox::User "root";
-`;
 
 const exists = (path: string): Promise<boolean> =>
   access(path).then(
