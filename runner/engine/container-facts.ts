@@ -12,6 +12,10 @@ export interface ContainerFacts {
   cgroup: CgroupPaths;
   /** IPv4, on the installation's bridge; undefined with the network off. Kept for as long as it runs. */
   address: string | undefined;
+  /** Where what its programs change of the image lies, on drivers that tell. */
+  layer: string | undefined;
+  /** Where the engine has the container's file system mounted, on drivers that tell. */
+  merged: string | undefined;
   /** What the container can write to disk: its layer, its /etc/hosts and the like, an image's volumes. */
   writablePaths: string[];
   diskLimitBytes: number;
@@ -59,12 +63,15 @@ export class ContainerFactsCache {
       readFile(`/proc/${pid}/cgroup`, 'utf8'),
       readFile('/proc/self/mountinfo', 'utf8'),
     ]);
-    const layer = (found.GraphDriver.Data as Record<string, string> | null)?.['UpperDir'];
+    const driver = found.GraphDriver.Data as Record<string, string> | null;
+    const layer = driver?.['UpperDir'];
     return {
       containerId,
       pid,
       cgroup: locateCgroup(membership, mountinfo),
       address: Object.values(found.NetworkSettings.Networks).find(({ IPAddress }) => IPAddress !== '')?.IPAddress,
+      layer,
+      merged: driver?.['MergedDir'],
       writablePaths: [
         ...(layer === undefined ? [] : [layer]),
         // Not their folder: the engine keeps checkpoints there.

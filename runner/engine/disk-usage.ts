@@ -42,9 +42,15 @@ async function diskUsage(options: string[], directories: string[]): Promise<numb
 
 /** Files that were unlinked but are held open: the one kind that a walk can't see. The host stats them through proc. */
 async function unlinkedBytes(facts: ContainerFacts): Promise<number> {
-  const device = await stat(`/proc/${facts.pid}/root/`).then(
-    ({ dev }) => dev,
-    () => undefined,
+  // gVisor's kernel, which holds them, has another root than the container.
+  const roots = [`/proc/${facts.pid}/root/`, ...(facts.merged === undefined ? [] : [facts.merged])];
+  const devices = await Promise.all(
+    roots.map((root) =>
+      stat(root).then(
+        ({ dev }) => dev,
+        () => undefined,
+      ),
+    ),
   );
   const seen = new Set<number>();
   let bytes = 0;
@@ -55,7 +61,8 @@ async function unlinkedBytes(facts: ContainerFacts): Promise<number> {
     for (const descriptor of descriptors) {
       if (left-- === 0) return bytes;
       const file = await stat(`/proc/${pid}/fd/${descriptor}`).catch(() => undefined);
-      if (file === undefined || !file.isFile() || file.nlink > 0 || file.dev !== device || seen.has(file.ino)) continue;
+      if (file === undefined || !file.isFile() || file.nlink > 0 || seen.has(file.ino)) continue;
+      if (!devices.includes(file.dev)) continue;
       seen.add(file.ino);
       bytes += file.blocks * 512;
     }
