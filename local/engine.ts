@@ -26,7 +26,7 @@ export interface Engine {
   docker: Docker;
   socketPath: string;
   /** The engine's own words on how it isolates, for the start-up report. */
-  describe(): Promise<{ version: string; runtime: string; userNamespaces: boolean }>;
+  describe(): Promise<{ version: string; userNamespaces: boolean }>;
   /** Ends this process's use of the engine; stops it if Glovebox started it and nobody of us uses it any more. */
   release(): Promise<void>;
 }
@@ -55,9 +55,9 @@ export async function acquireEngine(options: EngineOptions): Promise<Engine> {
 
 function createEngine(docker: Docker, socketPath: string, release: () => Promise<void>): Engine {
   const describe = async () => {
-    const info = (await docker.info()) as { ServerVersion: string; DefaultRuntime: string; SecurityOptions?: string[] };
+    const info = (await docker.info()) as { ServerVersion: string; SecurityOptions?: string[] };
     const userNamespaces = (info.SecurityOptions ?? []).some((option) => option.includes('userns'));
-    return { version: info.ServerVersion, runtime: info.DefaultRuntime, userNamespaces };
+    return { version: info.ServerVersion, userNamespaces };
   };
   return { docker, socketPath, describe, release };
 }

@@ -146,7 +146,7 @@ async function bringUp(options: InstallationOptions, cleanups: Cleanup[], stop: 
     if (left.length > 0) progress(`removed what the runner had left: ${left.join(', ')}`);
   });
   await runner.start();
-  const waitUntilReady = () => waitForReadiness(url, options.signal);
+  const waitUntilReady = () => waitForReadiness(url, dataDir, options.signal);
   const adminKey = secrets.adminApiKey;
   return {
     url,
@@ -193,7 +193,7 @@ async function useRedis(url: string): Promise<RedisService> {
   return { url, pid: undefined, stop: refuse, start: refuse };
 }
 
-async function waitForReadiness(url: string, signal: AbortSignal | undefined): Promise<void> {
+async function waitForReadiness(url: string, dataDir: string, signal: AbortSignal | undefined): Promise<void> {
   const giveUpAt = performance.now() + READY_DEADLINE_MS;
   for (;;) {
     signal?.throwIfAborted();
@@ -203,7 +203,9 @@ async function waitForReadiness(url: string, signal: AbortSignal | undefined): P
     );
     if (answer === undefined) return;
     if (performance.now() > giveUpAt) {
-      throw new Error(`not ready after ${READY_DEADLINE_MS / 1000} s: GET /readyz answers ${answer}`);
+      throw new Error(
+        `not ready after ${READY_DEADLINE_MS / 1000} s: GET /readyz answers ${answer}; the logs in ${dataDir} say why`,
+      );
     }
     await sleep(POLL_MS);
   }

@@ -43,7 +43,9 @@ async function hasCurl(): Promise<boolean> {
 
 async function announce({ url, dataDir, engine }: Installation, key: string): Promise<void> {
   const keys = spellKey(key);
-  const { version, runtime, userNamespaces } = await engine.describe();
+  const { version, userNamespaces } = await engine.describe();
+  const runtime = process.env['GLOVEBOX_RUNTIME'] ?? 'runc';
+  const kernel = runtime === 'runc' ? "sharing this machine's kernel" : `isolated as ${runtime} does it`;
   const auth = `-H 'Authorization: Bearer ${keys.native}'`;
   const json = `-H 'Content-Type: application/json'`;
   const tour = `npm run demo -- --data-dir '${dataDir}'`;
@@ -58,7 +60,7 @@ Glovebox is ready after ${elapsed().trim()}: ${url}
     Acontext ${keys.acontext}
     Sandbase ${keys.sandbase}
   for shells . ${dataDir}/${LOCAL_ENV}
-  isolation  containers by ${runtime} (Docker ${version}), sharing this machine's kernel; user namespaces ${userNamespaces ? 'on' : 'off'}
+  isolation  containers by ${runtime} (Docker ${version}), ${kernel}; user namespaces ${userNamespaces ? 'on' : 'off'}
 
 Try it:
 

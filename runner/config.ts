@@ -45,6 +45,11 @@ const environment = z.object({
    * 'on': also where its root could then change the mode and owner of the node's /dev/null.
    */
   GLOVEBOX_CHECKPOINTS: z.enum(['auto', 'off']).default('auto'),
+  /** The engine's name of what runs the containers: `runc`, or one that its configuration adds (`runsc`: gVisor). */
+  GLOVEBOX_RUNTIME: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, 'not a name of an engine’s runtime')
+    .default('runc'),
   /** The resolver that sandboxes may use, an IPv4 address. Absent: the node's own. */
   GLOVEBOX_DNS: z.ipv4().optional(),
 });
@@ -65,6 +70,7 @@ export interface RunnerConfig {
   snapshotCacheMiB: number;
   dns: string | undefined;
   checkpoints: 'auto' | 'off';
+  runtime: string;
 }
 
 /** Throws one sentence per wrong variable. */
@@ -91,6 +97,7 @@ export function readConfig(env: Record<string, string | undefined>): RunnerConfi
     snapshotCacheMiB: values.GLOVEBOX_SNAPSHOT_CACHE_MIB,
     dns: values.GLOVEBOX_DNS,
     checkpoints: values.GLOVEBOX_CHECKPOINTS,
+    runtime: values.GLOVEBOX_RUNTIME,
   };
 }
 

@@ -25,6 +25,7 @@ interface HeartbeatParts {
   boot: string;
   node: { region: string; sandboxLimit: number; dataDir: string; report: EngineReport };
   engine: { readonly networks: Heartbeat['networks'] };
+  runtime: { readonly proven: boolean };
   sandboxes: SandboxTable;
   checkpointing: { readonly capability: Heartbeat['checkpoint'] };
   history: History;
@@ -124,7 +125,7 @@ export class Heart {
   }
 
   async #report(history: Heartbeat['history']): Promise<Heartbeat> {
-    const { boot, node, engine, sandboxes, checkpointing, warm } = this.#parts;
+    const { boot, node, engine, runtime, sandboxes, checkpointing, warm } = this.#parts;
     const disk = await statfs(node.dataDir);
     return {
       boot,
@@ -137,7 +138,8 @@ export class Heart {
       memoryMiB: Math.floor(totalmem() / (1024 * 1024)),
       memoryAvailableMiB: memoryAvailableMiB(),
       diskAvailableMiB: Math.floor((disk.bavail * disk.bsize) / (1024 * 1024)),
-      sandboxLimit: node.sandboxLimit,
+      // Nothing is placed where it isn't known yet to run.
+      sandboxLimit: runtime.proven ? node.sandboxLimit : 0,
       networks: engine.networks,
       warm: warm(),
       sandboxes: sandboxes.observed(),

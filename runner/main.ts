@@ -13,6 +13,7 @@ import { createLogger } from './log.ts';
 import type { JoinAnswer } from './protocol/node-report.ts';
 import { startRunner, type Runner } from './runner.ts';
 import { probeCheckpoint } from './sandboxes/checkpoint-probe.ts';
+import { probeRuntime } from './sandboxes/runtime-probe.ts';
 
 /** The supervisor gives 30 s. */
 const STOP_MS = 25_000;
@@ -80,6 +81,7 @@ async function compose(config: RunnerConfig, signal: AbortSignal, onFatal: (erro
     openSession: async (socketDir: string) =>
       createAgentSession({ socketDir, log: (event, fields) => log.info(event, fields) }),
     probeCheckpoint,
+    probeRuntime,
     warmSize: { ...WARM_SIZE, diskMiB: config.diskLimitMiB },
     onFatal,
     signal,
@@ -94,6 +96,7 @@ async function openEngine(config: RunnerConfig, joined: JoinAnswer): Promise<Con
     socketPath: config.dockerSocketPath,
     installationId: config.installationId,
     agent,
+    runtime: config.runtime,
     ...(config.dns === undefined ? {} : { resolver: config.dns }),
     denyAddresses,
     log,

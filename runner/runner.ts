@@ -31,6 +31,8 @@ import { inStreamName } from './protocol/ids.ts';
 import type { HeartbeatAnswer, JoinAnswer } from './protocol/node-report.ts';
 import { Capacity, memoryAvailableMiB } from './sandboxes/capacity.ts';
 import type { probeCheckpoint } from './sandboxes/checkpoint-probe.ts';
+import type { probeRuntime } from './sandboxes/runtime-probe.ts';
+import { RuntimeProof } from './sandboxes/runtime-proof.ts';
 import { Checkpointing } from './sandboxes/checkpointing.ts';
 import { Containers, socketDirOf } from './sandboxes/containers.ts';
 import { History } from './sandboxes/history.ts';
@@ -54,6 +56,7 @@ export interface RunnerParts {
   openEngine: (joined: JoinAnswer) => Promise<ContainerEngine>;
   openSession: (socketDir: string) => Promise<AgentSession>;
   probeCheckpoint: typeof probeCheckpoint;
+  probeRuntime: typeof probeRuntime;
   /** Of what the pool holds. */
   warmSize: { cpus: number; memoryMiB: number; diskMiB: number };
   /** The runner can't go on; its sandboxes can. Whoever supervises the process starts it again. */
@@ -90,6 +93,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
   const lanes = new Lanes();
   const made = { journal, engine, report, pool, joined, delivery, lanes, reportSoon, reportHistory };
   const context = createContext(parts, made);
+  const runtime = openRuntime(parts, report, context);
   await context.snapshots.open();
   await adopt({
     ...context,
@@ -122,11 +126,12 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
     credentials: joined,
     boot,
     node: { region: config.region, sandboxLimit: config.sandboxLimit, dataDir: config.dataDir, report },
+    runtime,
     sandboxes: context.sandboxes,
     checkpointing: context.checkpointing,
     history: context.history,
     warm: () => pool.stats().map(({ template, network, ready }) => ({ template, network, count: ready })),
-    obey: (answer) => obey(context, lanes, pool, answer),
+    obey: (answer) => obey({ context, lanes, pool, runtime }, answer),
     onRefused: parts.onFatal,
     log,
   });
@@ -150,6 +155,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
       await patiently(consumer.stop(), LAST_JOBS_MS, 'lifecycle jobs', log);
       await patiently(lanes.idle(), LAST_JOBS_MS, 'lifecycle jobs', log);
       context.conversations.detachAll();
+      await patiently(runtime.settled(), LAST_JOBS_MS, 'runtime probe', log);
       await patiently(context.checkpointing.settled(), LAST_JOBS_MS, 'checkpoint probe', log);
       if (remove) await removeAll(context, log);
       await watch.stop();
@@ -228,7 +234,15 @@ function createContext(
   const { journal, engine, report, pool, joined, delivery, lanes, reportSoon, reportHistory } = made;
   const { dataDir } = config;
   const probe = (image: string) => parts.probeCheckpoint({ engine, openSession, dataDir, image });
-  const containers = new Containers({ engine, pool, openSession, dataDir, warmSize, log });
+  const containers = new Containers({
+    engine,
+    pool,
+    openSession,
+    dataDir,
+    warmSize,
+    log,
+    resizes: report.provenRuntime,
+  });
   const sandboxes = new SandboxTable({
     journal,
     engine,
@@ -267,6 +281,23 @@ function createContext(
   return context;
 }
 
+/** One that isn't proven is tried as soon as an image is known to do that with. */
+function openRuntime(parts: RunnerParts, report: EngineReport, context: HandlerContext): RuntimeProof {
+  const { openSession, config, log } = parts;
+  const { engine, checkpointing } = context;
+  const probe = (image: string) => parts.probeRuntime({ engine, openSession, dataDir: config.dataDir, image });
+  return new RuntimeProof({
+    runtime: report.runtime,
+    probe: report.provenRuntime ? undefined : probe,
+    engine,
+    onProven: (findings) => {
+      checkpointing.learn(findings);
+      context.reportSoon();
+    },
+    log,
+  });
+}
+
 function openPool(parts: RunnerParts, engine: ContainerEngine): WarmPool {
   const { config, openSession, warmSize, log } = parts;
   return new WarmPool({
@@ -294,9 +325,18 @@ function openInbound(context: HandlerContext, delivery: Delivery, stream: string
   });
 }
 
-function obey(context: HandlerContext, lanes: Lanes, pool: WarmPool, answer: HeartbeatAnswer): void {
+interface Obedient {
+  context: HandlerContext;
+  lanes: Lanes;
+  pool: WarmPool;
+  runtime: RuntimeProof;
+}
+
+function obey({ context, lanes, pool, runtime }: Obedient, answer: HeartbeatAnswer): void {
   for (const { sandboxId, epoch } of answer.recorded) context.sandboxes.acknowledge(sandboxId, epoch);
   for (const directive of answer.kill) void killByDirective(context, lanes, directive);
+  runtime.tryWith(answer.pool.map(({ image }) => image));
+  if (!runtime.proven) return;
   pool.setTargets(answer.pool);
   const [wanted] = answer.pool;
   if (wanted) context.checkpointing.probeWith(wanted.image);

@@ -4,5 +4,7 @@
  */
 export const AGENT_MOUNT = '/.glovebox';
 export const SOCKET_MOUNT = '/.glovebox-run';
+/** An empty one, for runtimes that would otherwise take /tmp for theirs: see container-spec.ts. */
+export const KEPT_TMP_MOUNT = '/tmp/.glovebox';
 /** The listening socket's name in its directory: short, since a socket's path has at most 107 bytes. */
 export const SOCKET_NAME = 'r';

@@ -14,6 +14,8 @@ const externalKeyField = 18;
 const wireVarint = 0;
 const wireBytes = 2;
 const nodeDevice = '/dev/null';
+/** gVisor's state of a container, which has no devices of the node's in it. */
+const gvisorImage = 'checkpoint.img';
 
 /**
  * runc tells CRIU that the masks over a container's paths come from the node, and has them restored with the node's own /dev/null: root in
@@ -21,7 +23,9 @@ const nodeDevice = '/dev/null';
  * them of it again.
  */
 export async function keepOwnMasks(folder: string): Promise<void> {
-  const lists = (await readdir(folder)).filter((name) => listName.test(name));
+  const names = await readdir(folder);
+  const lists = names.filter((name) => listName.test(name));
+  if (lists.length === 0 && names.includes(gvisorImage)) return;
   if (lists.length === 0) throw new Error('the checkpoint has no list of mounts');
   for (const name of lists) {
     const path = join(folder, name);

@@ -1,3 +1,5 @@
+import { constants } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { findContainerExit } from './container-exit.ts';
 import type { ContainerFactsCache } from './container-facts.ts';
@@ -14,6 +16,8 @@ interface ConfinementParts {
   docker: DockerClient;
   facts: ContainerFactsCache;
   bridge: SandboxNetwork;
+  /** For programs that don't reach the engine's own at 127.0.0.11: those of a network stack of their own have another loopback. */
+  resolver: string | undefined;
 }
 
 /**
@@ -23,7 +27,7 @@ interface ConfinementParts {
 export async function startConfined(
   { containerId, network }: { containerId: string; network: ContainerRequest['network'] },
   start: () => Promise<unknown>,
-  { docker, facts, bridge }: ConfinementParts,
+  { docker, facts, bridge, resolver }: ConfinementParts,
 ): Promise<void> {
   if (network === 'off') await start();
   else {
@@ -31,6 +35,7 @@ export async function startConfined(
     await bridge.isolatePorts();
   }
   try {
+    if (network === 'on' && resolver !== undefined) await nameResolver(docker, containerId, resolver);
     const { cgroup, address } = await facts.get(containerId);
     if (address !== undefined) await bridge.welcome({ containerId, address });
     await limitSocketBuffers(cgroup);
@@ -47,4 +52,12 @@ async function endsSoon(docker: DockerClient, containerId: string): Promise<bool
     if (performance.now() > giveUpAtMs) return false;
     await delay(endPollMs);
   }
+}
+
+/** The file is the engine's, in a folder of its own: a container can change what is in it, not what it is. */
+async function nameResolver(docker: DockerClient, containerId: string, resolver: string): Promise<void> {
+  const { ResolvConfPath } = await docker.getContainer(containerId).inspect();
+  await writeFile(ResolvConfPath, `nameserver ${resolver}\noptions ndots:0\n`, {
+    flag: constants.O_WRONLY | constants.O_TRUNC | constants.O_NOFOLLOW,
+  });
 }

@@ -13,7 +13,7 @@ interface ContainerRestParts {
   facts: ContainerFactsCache;
   metrics: MetricsReader;
   /** Once prepare() has found them. */
-  prepared: () => { network: SandboxNetwork; dataRoot: string };
+  prepared: () => { network: SandboxNetwork; resolver: string | undefined; dataRoot: string };
 }
 
 /** Containers that are stopped, with what runs in them written to disk or not, and started again. As the engine's port has it. */
@@ -61,7 +61,8 @@ export class ContainerRest {
       await act(how, async () => {
         const { HostConfig } = await docker.getContainer(containerId).inspect();
         const network = HostConfig.NetworkMode === 'none' ? 'off' : 'on';
-        await startConfined({ containerId, network }, start, { docker, facts, bridge: prepared().network });
+        const { network: bridge, resolver } = prepared();
+        await startConfined({ containerId, network }, start, { docker, facts, bridge, resolver });
       });
     } catch (cause) {
       await this.stop(containerId);

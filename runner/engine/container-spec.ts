@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { AgentFolder } from '../agent/bundle.ts';
-import { AGENT_MOUNT, SOCKET_MOUNT } from '../agent/paths.ts';
+import { AGENT_MOUNT, KEPT_TMP_MOUNT, SOCKET_MOUNT } from '../agent/paths.ts';
 import type { CreateOptions, HostOptions } from './docker-client.ts';
 import type { HardLimits } from './node-facts.ts';
 import type { ContainerRequest } from './port.ts';
@@ -9,12 +9,17 @@ import { seccompProfile } from './seccomp.ts';
 export interface SpecContext {
   installationId: string;
   agent: AgentFolder;
+  /** One of the engine's. */
+  runtime: string;
   /** undefined: the engine's own forwarder asks the node's loopback resolver. */
   resolver: string | undefined;
   /** Whether the storage driver enforces a size. */
   diskQuota: boolean;
   hardLimits: HardLimits;
 }
+
+/** What everything here was built for; any other is tried out before it gets sandboxes. */
+export const defaultRuntime = 'runc';
 
 export const installationLabel = 'glovebox.installation';
 export const slotLabel = 'glovebox.slot';
@@ -40,6 +45,8 @@ const capabilities = {
 const sudoCapabilities = { AUDIT_WRITE: 'sudo and su write an audit record' } as const;
 
 const pidsLimit = 512;
+/** gVisor has two or three of the node's tasks for each process inside, and forty for itself. */
+const pidsLimitUnproven = 2048;
 /** Under the engine's own hard limit wherever we looked; enough for 10,000 connections. */
 const openFilesLimit = 16_384;
 const mib = 1024 * 1024;
@@ -148,13 +155,17 @@ export function containerSpec(
       ...privileges(image.offersSudo),
       ...resources(context, request),
       ...network(context, request, hostname),
-      Mounts: [mount(agent.folder, agent.mountPath), mount(request.socketDir, SOCKET_MOUNT)],
+      Mounts: [
+        mount(agent.folder, agent.mountPath),
+        mount(request.socketDir, SOCKET_MOUNT),
+        ...(context.runtime === defaultRuntime ? [] : [keepTmp]),
+      ],
       MaskedPaths: maskedPaths,
       ReadonlyPaths: readonlyPaths,
       LogConfig: { Type: 'none', Config: {} },
       RestartPolicy: { Name: 'no' },
       Init: false,
-      Runtime: 'runc',
+      Runtime: context.runtime,
     },
     ...endpoint(context, address),
   };
@@ -176,7 +187,7 @@ function privileges(sudo: boolean): HostOptions {
 function resources(context: SpecContext, request: ContainerRequest): HostOptions {
   return {
     ...sizeLimits(request),
-    PidsLimit: pidsLimit,
+    PidsLimit: context.runtime === defaultRuntime ? pidsLimit : pidsLimitUnproven,
     ShmSize: sharedMemoryBytes,
     Ulimits: [
       { Name: 'nofile', Soft: openFilesLimit, Hard: openFilesLimit },
@@ -237,3 +248,15 @@ function endpoint({ installationId }: SpecContext, address: string | undefined) 
 function mount(source: string, target: string): NonNullable<HostOptions['Mounts']>[number] {
   return { Type: 'bind', Source: source, Target: target, ReadOnly: true, BindOptions: { Propagation: 'rprivate' } };
 }
+
+/**
+ * gVisor puts a file system of its own, in memory, over a /tmp in which nothing lies: its files would count for no disk limit and be in no
+ * snapshot. Over this one it doesn't.
+ */
+const keepTmp: NonNullable<HostOptions['Mounts']>[number] = {
+  Type: 'tmpfs',
+  Target: KEPT_TMP_MOUNT,
+  Source: '',
+  ReadOnly: true,
+  TmpfsOptions: { SizeBytes: 4096, Mode: 0o555 },
+};

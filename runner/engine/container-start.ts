@@ -10,6 +10,8 @@ interface StartParts {
   docker: DockerClient;
   facts: ContainerFactsCache;
   bridge: SandboxNetwork;
+  /** See ConfinementParts. */
+  resolver: string | undefined;
   spec: SpecContext;
   /** Into a container that was made and not started yet. */
   fill: (containerId: string, filesystem: AsyncIterable<Uint8Array>, signal: AbortSignal) => Promise<void>;
@@ -22,7 +24,7 @@ export async function startContainer(
   { image, request }: { image: ImageFacts; request: ContainerRequest },
   signal: AbortSignal,
 ): Promise<string> {
-  const { docker, facts, bridge, fill, remove } = parts;
+  const { docker, facts, bridge, resolver, fill, remove } = parts;
   const containerId = await create(parts, image, request);
   try {
     signal.throwIfAborted();
@@ -30,7 +32,7 @@ export async function startContainer(
     if (request.egress) await bridge.setEgress(containerId, request.egress, async () => undefined);
     const { network } = request;
     const start = () => docker.getContainer(containerId).start();
-    await startConfined({ containerId, network }, start, { docker, facts, bridge });
+    await startConfined({ containerId, network }, start, { docker, facts, bridge, resolver });
     signal.throwIfAborted();
     return containerId;
   } catch (cause) {

@@ -17,8 +17,9 @@ import { readUsage } from './usage.ts';
 import { MetricsReader, readOomKills } from './metrics.ts';
 import { OomWatcher } from './oom-watcher.ts';
 import { removeNetwork } from './network.ts';
-import { readNodeFacts, type EngineInfo } from './node-facts.ts';
+import { readNodeFacts, type EngineInfo, type NodeFacts } from './node-facts.ts';
 import { removeContainer } from './removal.ts';
+import { examineContainer } from './runtime.ts';
 import { runcRisks } from './runc-probe.ts';
 import type {
   Container,
@@ -27,6 +28,7 @@ import type {
   ContainerExit,
   ContainerRequest,
   EngineReport,
+  RuntimeTraits,
   StartedContainer,
   UsageReading,
 } from './port.ts';
@@ -50,6 +52,7 @@ class DockerEngine implements ContainerEngine {
   readonly #metrics = new MetricsReader();
   readonly #rest: ContainerRest;
   #state: EngineState | undefined;
+  #reachesNetwork = true;
 
   constructor(options: DockerEngineOptions) {
     this.#options = options;
@@ -70,8 +73,9 @@ class DockerEngine implements ContainerEngine {
 
   async prepare(egress: ReadonlyMap<string, EgressRules> = new Map()): Promise<EngineReport> {
     const info: unknown = await this.#docker.info();
-    const facts = await readNodeFacts(info as EngineInfo);
-    const notes = [...facts.notes, ...(await raiseKernelCounters()), ...(await runcRisks())];
+    const facts = await readNodeFacts(info as EngineInfo, this.#options.runtime);
+    const risks = facts.provenRuntime ? await runcRisks() : [];
+    const notes = [...facts.notes, ...(await raiseKernelCounters()), ...risks];
     this.#state ??= await setUpEngine(this.#docker, facts, this.#options, {
       listRunning: () => this.#listRunning(),
       onLimit: (containerId) => this.#publish({ kind: 'disk_limit', containerId }),
@@ -85,12 +89,11 @@ class DockerEngine implements ContainerEngine {
     watcher.start();
     this.#oomWatcher.start();
     const { networks } = this;
-    const { engine, cgroupVersion, userNamespaces, diskLimit, offersCheckpoints } = facts;
-    return { engine, runtime: 'runc', cgroupVersion, networks, userNamespaces, diskLimit, offersCheckpoints, notes };
+    return { ...reportOf(facts), networks, notes };
   }
 
   get networks(): EngineReport['networks'] {
-    return this.#state?.network.safe === true ? ['on', 'off'] : ['off'];
+    return this.#state?.network.safe === true && this.#reachesNetwork ? ['on', 'off'] : ['off'];
   }
 
   async #listRunning(): Promise<ContainerFacts[]> {
@@ -110,7 +113,7 @@ class DockerEngine implements ContainerEngine {
 
   async start(request: ContainerRequest, signal: AbortSignal): Promise<StartedContainer> {
     signal.throwIfAborted();
-    if (request.network === 'on' && !this.#prepared().network.safe) {
+    if (request.network === 'on' && !this.networks.includes('on')) {
       throw new RunnerError(
         'engine_failed',
         'Sandboxes can have no network on this node now; create it with network off.',
@@ -128,11 +131,12 @@ class DockerEngine implements ContainerEngine {
 
   async #createAndStart(request: ContainerRequest, signal: AbortSignal): Promise<StartedContainer> {
     const image = await readImageFacts(this.#docker, request.image);
-    const { spec, network } = this.#prepared();
+    const { spec, network, resolver } = this.#prepared();
     const parts = {
       docker: this.#docker,
       facts: this.#containers,
       bridge: network,
+      resolver,
       spec,
       fill: this.#fill.bind(this),
       remove: this.remove.bind(this),
@@ -195,6 +199,15 @@ class DockerEngine implements ContainerEngine {
 
   async sharesNodeDevice(containerId: string): Promise<boolean> {
     return await this.#rest.sharesNodeDevice(containerId);
+  }
+
+  async examine(containerId: string, files: readonly string[]): Promise<RuntimeTraits> {
+    const facts = await this.#containers.get(containerId);
+    return await examineContainer(facts, files);
+  }
+
+  learnRuntime({ reachesNetwork }: { reachesNetwork: boolean }): void {
+    this.#reachesNetwork = reachesNetwork;
   }
 
   async remove(containerId: string): Promise<void> {
@@ -289,6 +302,11 @@ class DockerEngine implements ContainerEngine {
     await this.close();
     await removeNetwork(this.#docker, this.#options.installationId);
   }
+}
+
+function reportOf(facts: NodeFacts): Omit<EngineReport, 'networks' | 'notes'> {
+  const { engine, runtime, provenRuntime, cgroupVersion, userNamespaces, diskLimit, offersCheckpoints } = facts;
+  return { engine, runtime, provenRuntime, cgroupVersion, userNamespaces, diskLimit, offersCheckpoints };
 }
 
 function containerState(state: string): Container['state'] {

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { AGENT_MOUNT, SOCKET_MOUNT } from '../agent/paths.ts';
+import { AGENT_MOUNT, KEPT_TMP_MOUNT, SOCKET_MOUNT } from '../agent/paths.ts';
 import { RunnerError } from '../protocol/errors.ts';
 
 /**
@@ -35,7 +35,7 @@ const attributes = [
 ];
 
 /** Mount points of what the engine brings into every container: another's agent must not be led elsewhere by what a sandbox made of them. */
-const mountPoints = ['--anchored', ...[AGENT_MOUNT, SOCKET_MOUNT].map((path) => `--exclude=.${path}`)];
+const mountPoints = ['--anchored', ...[AGENT_MOUNT, SOCKET_MOUNT, KEPT_TMP_MOUNT].map((path) => `--exclude=.${path}`)];
 
 /** Fails, never just ends, when it could not be read whole. */
 export async function* packLayer(directory: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {

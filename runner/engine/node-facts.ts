@@ -1,4 +1,6 @@
 import { access, readFile } from 'node:fs/promises';
+import { defaultRuntime } from './container-spec.ts';
+import { runtimeSetting } from './runtime.ts';
 import { limitFile } from './socket-buffers.ts';
 
 /** What of the engine's own description matters here. */
@@ -19,6 +21,10 @@ export interface NodeFacts {
   engine: string;
   cgroupVersion: 1 | 2;
   userNamespaces: boolean;
+  /** What runs the containers, as the engine calls it. */
+  runtime: string;
+  /** What all here was built and tested for. Any other is tried with a container of ours before it gets sandboxes. */
+  provenRuntime: boolean;
   diskLimit: 'quota' | 'watcher';
   dataRoot: string;
   offersCheckpoints: boolean;
@@ -34,15 +40,15 @@ export interface HardLimits {
   messageQueueBytes: number;
 }
 
-/** Throws where a sandbox's limits could not be enforced. */
-export async function readNodeFacts(info: EngineInfo): Promise<NodeFacts> {
+/** Throws where the engine lacks the runtime, or a sandbox's limits could not be enforced. */
+export async function readNodeFacts(info: EngineInfo, runtime = defaultRuntime): Promise<NodeFacts> {
   if (info.OSType !== 'linux')
     throw new Error(`the container engine runs on ${info.OSType ?? 'nothing known'}, not Linux`);
   const security = info.SecurityOptions ?? [];
   if (!security.some((option) => option.startsWith('name=seccomp'))) {
     throw new Error('the container engine has no seccomp; sandboxes need its system-call filter');
   }
-  if (info.Runtimes?.['runc'] === undefined) throw new Error('the container engine has no runtime named runc');
+  requireRuntime(info.Runtimes ?? {}, runtime);
   const dataRoot = info.DockerRootDir ?? '/var/lib/docker';
   const userNamespaces = security.some((option) => option.startsWith('name=userns'));
   const diskLimit = hasDiskQuota(info, await readFile('/proc/self/mounts', 'utf8'), dataRoot) ? 'quota' : 'watcher';
@@ -78,6 +84,8 @@ export async function readNodeFacts(info: EngineInfo): Promise<NodeFacts> {
     engine: `Docker ${info.ServerVersion ?? 'unknown'}`,
     cgroupVersion: info.CgroupVersion === '2' ? 2 : 1,
     userNamespaces,
+    runtime,
+    provenRuntime: runtime === defaultRuntime,
     diskLimit,
     dataRoot,
     offersCheckpoints,
@@ -85,6 +93,16 @@ export async function readNodeFacts(info: EngineInfo): Promise<NodeFacts> {
     snapshotObstacle,
     notes,
   };
+}
+
+function requireRuntime(offered: Record<string, unknown>, runtime: string): void {
+  if (offered[runtime] !== undefined) return;
+  const names = Object.keys(offered).filter((name) => !name.startsWith('io.containerd.'));
+  throw new Error(
+    `the container engine has no runtime named ${runtime} (it has ${names.join(', ') || 'none'}): add it under "runtimes" in ` +
+      '/etc/docker/daemon.json and have dockerd read it (systemctl reload docker), or change GLOVEBOX_RUNTIME' +
+      (runtime === defaultRuntime ? '' : `; for gVisor: ${runtimeSetting(runtime)}`),
+  );
 }
 
 /**

@@ -37,6 +37,10 @@ export interface ContainerEngine {
   restore(containerId: string): Promise<void>;
   /** Of a restored container in which nothing but ours runs: whether its root could change a device of the node's. */
   sharesNodeDevice(containerId: string): Promise<boolean>;
+  /** Of one in which nothing but ours runs. `files`: absolute paths of what was just written in it. */
+  examine(containerId: string, files: readonly string[]): Promise<RuntimeTraits>;
+  /** What running a container has shown: 'on' is not offered where its programs reach no network. */
+  learnRuntime(lesson: { reachesNetwork: boolean }): void;
   /** Kills and removes it with its writable layer. Missing is fine. Resolves once it is gone. */
   remove(containerId: string): Promise<void>;
   /** How a container ended; undefined while it runs or when it is gone. For a create whose agent never dialled in. */
@@ -102,6 +106,15 @@ export type ContainerEvent =
   | { kind: 'oom'; containerId: string }
   | { kind: 'disk_limit'; containerId: string };
 
+export interface RuntimeTraits {
+  /** A kernel of its own in user space; undefined: the node's, or another that we don't know. */
+  kind: 'gvisor' | undefined;
+  /** Whether all those files lie where a disk's use is measured and snapshots are taken. */
+  filesInLayer: boolean;
+  /** Whether what runs in it is held by its own limits. */
+  ownLimits: boolean;
+}
+
 export interface UsageReading {
   /** Since its main process began. */
   cpuSeconds: number;
@@ -113,7 +126,10 @@ export interface UsageReading {
 
 export interface EngineReport {
   engine: string;
-  runtime: 'runc';
+  /** As the engine calls it. */
+  runtime: string;
+  /** One that isn't is tried before sandboxes are begun under it (runtime-probe.ts); its containers keep the size that they were made with. */
+  provenRuntime: boolean;
   cgroupVersion: 1 | 2;
   /** 'on' only where the deny rules are in place and were seen to hold. */
   networks: ('on' | 'off')[];

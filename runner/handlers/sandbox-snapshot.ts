@@ -11,8 +11,14 @@ import { getSteady } from './sandbox-pause.ts';
  * sandbox_ended then says why it did, whatever broke first.
  */
 export const snapshotSandbox: LifecycleHandler<'sandbox.snapshot'> = async (context, job, signal) => {
-  const { sandboxes, snapshots, journal } = context;
+  const { sandboxes, snapshots, checkpointing, journal } = context;
   const { sandbox, home } = getSteady(sandboxes, job.sandboxId);
+  if (sandbox.state === 'running' && !checkpointing.freezes) {
+    throw new RunnerError(
+      'not_supported',
+      'This node cannot make a running sandbox stand still; pause it, then take it.',
+    );
+  }
   const asked = {
     id: job.snapshotId,
     tenantId: sandbox.tenantId,

@@ -20,7 +20,9 @@ export function pauseAtTimeout(context: HandlerContext, lanes: Lanes, sandbox: S
 async function pauseIfDue(context: HandlerContext, sandbox: Sandbox): Promise<void> {
   if (!isLive(sandbox)) return;
   if (sandbox.deadline.expiresAtMs > monotonicMs()) return context.sandboxes.arm(sandbox);
-  await rest(context, sandbox, sandbox.home, sandbox.keepMemory);
+  // Nobody is there to ask again: where processes can't be kept, their files are.
+  const memory = sandbox.keepMemory && context.checkpointing.freezes;
+  await rest(context, sandbox, sandbox.home, memory);
   context.log.info('sandbox_paused', { sandboxId: sandbox.id, epoch: sandbox.epoch, reason: 'timeout' });
   context.reportSoon();
 }

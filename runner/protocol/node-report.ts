@@ -55,6 +55,13 @@ export type ExecRecord = z.infer<typeof execRecord>;
 /** What one beat tells of; a runner has no more than this at once. */
 export const beatSandboxesMax = 4096;
 
+/**
+ * What a pause that keeps processes does with their memory. none: there is no such pause. freeze: it stays in use. criu, gvisor: it goes to
+ * disk, by those means.
+ */
+export const checkpointCapabilities = ['none', 'freeze', 'criu', 'gvisor'] as const;
+export type CheckpointCapability = (typeof checkpointCapabilities)[number];
+
 /** POST /internal/runners/:id/heartbeat every heartbeatMs. */
 export const heartbeat = z.object({
   boot: bootId,
@@ -62,9 +69,9 @@ export const heartbeat = z.object({
   sequence: z.int().min(0),
   draining: z.boolean(),
   region: z.string().max(64),
-  runtime: z.enum(['runc']),
-  /** What a pause that keeps processes does with their memory: it stays in use, or goes to disk. */
-  checkpoint: z.enum(['freeze', 'criu']),
+  /** What runs the containers, as the node’s engine calls it. */
+  runtime: z.string().min(1).max(64),
+  checkpoint: z.enum(checkpointCapabilities),
   cpus: z.number(),
   memoryMiB: z.int(),
   memoryAvailableMiB: z.int(),

@@ -1,11 +1,12 @@
 import type { Logger } from '../log.ts';
-
-/** What a pause that keeps processes means on this node: 'freeze': they stay in memory. 'criu': they are written to disk. */
-export type CheckpointCapability = 'freeze' | 'criu';
+import type { CheckpointCapability } from '../protocol/node-report.ts';
+import type { RuntimeFindings } from './runtime-probe.ts';
 
 /** Found out once, when the first image is known, by making a checkpoint and restoring it. */
 export class Checkpointing {
   #capability: CheckpointCapability = 'freeze';
+  #means: 'criu' | 'gvisor' = 'criu';
+  #freezes = true;
   #probing: Promise<void> | undefined;
   readonly #probe: ((image: string) => Promise<void>) | undefined;
   readonly #log: Logger;
@@ -20,6 +21,23 @@ export class Checkpointing {
     return this.#capability;
   }
 
+  /** Whether a pause that keeps processes writes them to disk, where that can be done. */
+  get frees(): boolean {
+    return this.#capability === 'criu' || this.#capability === 'gvisor';
+  }
+
+  /** Whether what runs can be made to stand still. */
+  get freezes(): boolean {
+    return this.#freezes;
+  }
+
+  /** What this node's runtime has shown, before any probe. */
+  learn({ kind, freezes }: Pick<RuntimeFindings, 'kind' | 'freezes'>): void {
+    this.#freezes = freezes;
+    if (!freezes) this.#capability = 'none';
+    if (kind !== undefined) this.#means = kind;
+  }
+
   /** Of the first image that it is given, beside everything else. */
   probeWith(image: string): void {
     if (this.#probe !== undefined) this.#probing ??= this.#try(this.#probe(image));
@@ -32,9 +50,9 @@ export class Checkpointing {
   async #try(probe: Promise<void>): Promise<void> {
     try {
       await probe;
-      this.#capability = 'criu';
+      this.#capability = this.#means;
       this.#log.info('engine_note', {
-        note: 'A pause that keeps processes frees their memory: checkpoints work here (CRIU).',
+        note: `A pause that keeps processes frees their memory: checkpoints work here (${this.#means === 'criu' ? 'CRIU' : 'gVisor'}).`,
       });
     } catch (error) {
       const cause = error instanceof Error ? error : new Error(String(error));

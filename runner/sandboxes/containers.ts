@@ -38,6 +38,8 @@ interface ContainersParts {
   dataDir: string;
   /** What the pool's containers were made with. */
   warmSize: { cpus: number; memoryMiB: number; diskMiB: number };
+  /** Whether those can be fitted to another size. */
+  resizes: boolean;
   log: Logger;
 }
 
@@ -72,7 +74,8 @@ export class Containers {
   ): Promise<{ container: Obtained; warm: boolean }> {
     // What a container begins with is put in place before it is started, and a warm one has been.
     if (filesystem) return { container: await this.#startCold(spec, signal, filesystem), warm: false };
-    const claimed = this.#parts.pool.claim({ image: spec.template.image, network: spec.network });
+    const fits = this.#parts.resizes || this.#hasWarmSize(spec);
+    const claimed = fits ? this.#parts.pool.claim({ image: spec.template.image, network: spec.network }) : undefined;
     if (!claimed) return { container: await this.#startCold(spec, signal), warm: false };
     try {
       // Nothing but the agent has run in it so far.
@@ -132,9 +135,13 @@ export class Containers {
     this.#stop.abort(new Error('the runner stops'));
   }
 
-  async #fit(home: Home, spec: SandboxSpec): Promise<void> {
+  #hasWarmSize(spec: SandboxSpec): boolean {
     const { cpus, memoryMiB } = this.#parts.warmSize;
-    if (spec.cpus === cpus && spec.memoryMiB === memoryMiB) return;
+    return spec.cpus === cpus && spec.memoryMiB === memoryMiB;
+  }
+
+  async #fit(home: Home, spec: SandboxSpec): Promise<void> {
+    if (this.#hasWarmSize(spec)) return;
     await this.#parts.engine.resize(home.containerId, { cpus: spec.cpus, memoryMiB: spec.memoryMiB });
   }
 

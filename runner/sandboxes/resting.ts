@@ -34,12 +34,18 @@ export async function rest(parts: RestParts, sandbox: Sandbox, home: Home, memor
     if (sandbox.state !== 'running') throw endedMeanwhile();
     if (await checkpoint(parts, sandbox, home)) return;
   }
+  if (!parts.checkpointing.freezes) {
+    throw new RunnerError(
+      'not_supported',
+      'This node cannot keep processes over a pause; pause it without its memory.',
+    );
+  }
   await freeze(parts, sandbox, home);
 }
 
 /** What is restored runs at once, so its rules and its isolation have to be in force before. */
 const mayCheckpoint = async ({ checkpointing, engine }: RestParts, { containerId }: Home): Promise<boolean> =>
-  checkpointing.capability === 'criu' && (await engine.confinesFromStart(containerId).catch(() => false));
+  checkpointing.frees && (await engine.confinesFromStart(containerId).catch(() => false));
 
 async function freeze({ sandboxes, engine }: RestParts, sandbox: Sandbox, home: Home): Promise<void> {
   await engine.pause(home.containerId).catch(engineFailed);

@@ -9,7 +9,11 @@ test('the administrator sees the runners, and what a pause that keeps processes 
   expect(answer.status).toBe(200);
   const { runners } = (await answer.json()) as { runners: Record<string, unknown>[] };
   expect(runners).toHaveLength(1);
-  expect(runners[0]).toMatchObject({ status: 'online', checkpoint: expect.stringMatching(/^(freeze|criu)$/) });
+  expect(runners[0]).toMatchObject({
+    status: 'online',
+    runtime: 'runc',
+    checkpoint: expect.stringMatching(/^(freeze|criu)$/),
+  });
   const { key } = await createTenant();
   expect((await list(key)).status).toBe(403);
 });

@@ -50,15 +50,17 @@ test('a sandbox that was ended frees its place at once, and again does not count
   expect(roster.place('third', request, 1_800)).toBe(runnerId);
 });
 
-test('a runner that drains is not online: nothing says that a sandbox could be made', () => {
+test('a runner that drains, or has yet to find out whether it can run any, is not online: nothing says that a sandbox could be made', () => {
   const { roster, runner } = listening();
   roster.hear(runner, beat(1, []), 1_000);
   expect(roster.summary(1_100)).toMatchObject({ online: 1, unreachable: 0 });
   roster.hear(runner, beat(2, [], { draining: true, networks: ['on'] }), 2_000);
   expect(roster.summary(2_100)).toMatchObject({ online: 0, unreachable: 0, networks: [] });
   expect(roster.summary(2_000 + UNREACHABLE_MS)).toMatchObject({ online: 0, unreachable: 1 });
-  roster.hear(runner, beat(0, [], { boot: 'b'.repeat(32) }), 3_000);
-  expect(roster.place('first', request, 3_100)).toBe(runnerId);
+  roster.hear(runner, beat(0, [], { boot: 'b'.repeat(32), sandboxLimit: 0 }), 3_000);
+  expect(roster.summary(3_100)).toMatchObject({ online: 0, unreachable: 0 });
+  roster.hear(runner, beat(1, [], { boot: 'b'.repeat(32) }), 4_000);
+  expect(roster.place('first', request, 4_100)).toBe(runnerId);
 });
 
 test('memory that a paused sandbox gave back is nobody’s: what is placed counts with the rest', () => {

@@ -36,7 +36,7 @@ beforeAll(async () => {
     hasRoom: () => true,
     log,
   });
-  containers = new Containers({ engine: its.engine, pool, openSession, dataDir, warmSize, log });
+  containers = new Containers({ engine: its.engine, pool, openSession, dataDir, warmSize, resizes: true, log });
   empty = `gbx-test-${its.installationId}:empty`;
   foreign = `gbx-test-${its.installationId}:foreign`;
   await host('sh', '-c', `cd /tmp && tar -cf - --files-from /dev/null | docker import - ${empty}`);

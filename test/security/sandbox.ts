@@ -17,6 +17,8 @@ import type { ProcessExit } from '../../runner/protocol/process.ts';
 
 export const baseImage = 'glovebox/base:latest';
 const socketPath = dockerSocketPath(process.env['DOCKER_HOST']);
+/** These tests can be run under another one than CI's. */
+const runtime = process.env['GLOVEBOX_RUNTIME'] === undefined ? {} : { runtime: process.env['GLOVEBOX_RUNTIME'] };
 const readyTimeoutMs = 20_000;
 const outputBytesMax = 8 * 1024 * 1024;
 
@@ -56,7 +58,7 @@ export async function startTestEngine(over: Partial<DockerEngineOptions> = {}): 
   const logged: string[] = [];
   const log = createLogger((line) => logged.push(line));
   const agent = await prepareAgentFolder(folder);
-  const engine = createDockerEngine({ socketPath, installationId, agent, log, ...over });
+  const engine = createDockerEngine({ socketPath, installationId, agent, log, ...runtime, ...over });
   const report = await engine.prepare();
   const docker = connectDocker(socketPath);
 

@@ -5,7 +5,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -25,8 +25,10 @@ const kill = (pid: number): void => {
 
 interface EngineSettings {
   liveRestore: boolean;
-  /** With a `criu` in it the engine offers checkpoints, and containers may have a network: see runInNetwork. */
+  /** With a `criu` in it the engine offers checkpoints. */
   criuFolder?: string;
+  /** Beside runc, by name. The engine offers checkpoints then, as far as they can make them. */
+  runtimes?: Record<string, { path: string; runtimeArgs: string[] }>;
 }
 
 export class PrivateEngine {
@@ -52,9 +54,11 @@ export class PrivateEngine {
   }
 
   /** With live restore, containers outlive the engine; without, a stop takes them along. One that runs is left as it is. */
-  async launch({ liveRestore, criuFolder }: EngineSettings): Promise<void> {
+  async launch({ liveRestore, criuFolder, runtimes }: EngineSettings): Promise<void> {
     if (this.#process) return;
     const at = (name: string) => join(this.#folder, name);
+    await writeFile(at('daemon.json'), JSON.stringify({ runtimes: runtimes ?? {} }));
+    const experimental = criuFolder !== undefined || runtimes !== undefined;
     const log = openSync(at('log'), 'a');
     const child = spawn(
       'unshare',
@@ -63,13 +67,14 @@ export class PrivateEngine {
         // CRIU tries its means out on the loopback interface, which is down in a new namespace.
         ...(criuFolder === undefined ? [] : ['sh', '-c', 'ip link set lo up && exec "$@"', 'sh']),
         'dockerd',
-        ...(criuFolder === undefined ? [] : ['--experimental']),
+        ...(experimental ? ['--experimental'] : []),
+        `--config-file=${at('daemon.json')}`,
         `--data-root=${at('data')}`,
         `--exec-root=${at('exec')}`,
         `--pidfile=${at('pid')}`,
         `--host=unix://${this.socketPath}`,
         '--bridge=none',
-        `--iptables=${criuFolder !== undefined}`,
+        '--iptables=false',
         '--ip6tables=false',
         `--live-restore=${liveRestore}`,
       ],
@@ -83,21 +88,6 @@ export class PrivateEngine {
     this.#process = child;
     await waitFor('the private engine', async () => child.exitCode !== null || (await this.#answers()), START_MS, 100);
     if (child.exitCode !== null) throw new Error(`dockerd ended: ${(await readFile(at('log'), 'utf8')).slice(-2000)}`);
-  }
-
-  /** A program in the engine's network namespace, with the /sys that belongs to it; what it printed. */
-  async runInNetwork(program: string, args: readonly string[], timeoutMs: number): Promise<string> {
-    const pid = this.#process?.pid;
-    if (pid === undefined) throw new Error('the engine does not run');
-    const groups = join(this.#folder, 'cgroup');
-    const script = [
-      `mkdir -p ${groups} && mount --rbind /sys/fs/cgroup ${groups}`,
-      `mount -t sysfs sysfs /sys && mount --rbind ${groups} /sys/fs/cgroup`,
-      'exec "$@"',
-    ].join(' && ');
-    const enter = [`--net=/proc/${pid}/ns/net`, 'unshare', '--mount', 'sh', '-c', script, 'sh', program, ...args];
-    const env = { ...process.env, DOCKER_HOST: `unix://${this.socketPath}` };
-    return (await promisify(execFile)('nsenter', enter, { env, timeout: timeoutMs })).stdout;
   }
 
   async stop(): Promise<void> {
@@ -128,13 +118,13 @@ export class PrivateEngine {
     if (saved !== 0 || loaded !== 0) throw new Error(`docker save ended with ${saved}, docker load with ${loaded}`);
   }
 
-  /** An engine that is stopped while a container dies leaves that one's shim behind. They name this engine's folder. */
+  /** An engine that is stopped while a container dies leaves that one's shim behind, and gVisor its kernel. They name this engine's folder. */
   async #listShims(): Promise<number[]> {
     const shims: number[] = [];
     for (const name of await readdir('/proc')) {
       if (!/^\d+$/.test(name)) continue;
       const command = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => ''); // it has ended meanwhile
-      if (command.includes('containerd-shim') && command.includes(`${this.#folder}/`)) shims.push(Number(name));
+      if (/containerd-shim|runsc-/.test(command) && command.includes(`${this.#folder}/`)) shims.push(Number(name));
     }
     return shims;
   }

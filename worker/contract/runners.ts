@@ -11,11 +11,15 @@ const runnerView = z
     memoryMiB: z.int(),
     memoryAvailableMiB: z.int(),
     sandboxes: z.int().openapi({ description: 'That have not ended; paused ones count.' }),
-    sandboxLimit: z.int(),
+    sandboxLimit: z.int().openapi({ description: '0: none can be begun there now; its log says why.' }),
     networks: z.array(z.enum(['on', 'off'])),
-    checkpoint: z.enum(['freeze', 'criu']).openapi({
+    runtime: z.string().openapi({
+      description: 'What runs the containers, as the node’s engine calls it.',
+      example: 'runc',
+    }),
+    checkpoint: z.enum(['none', 'freeze', 'criu', 'gvisor']).openapi({
       description:
-        'What a pause that keeps processes does with their memory. `freeze`: it stays in use. `criu`: they are written to disk and it is freed, where that can be done.',
+        'What a pause that keeps processes does with their memory. `none`: there is no such pause. `freeze`: it stays in use. `criu`, `gvisor`: they are written to disk and it is freed, where that can be done.',
     }),
   })
   .openapi('Runner');

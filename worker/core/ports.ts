@@ -11,6 +11,7 @@ import type { OwnCredentials } from './traffic/credentials.ts';
 import type { SnapshotKeys } from './snapshots/snapshot-keys.ts';
 import type { TemplateCatalog } from './templates/template-catalog.ts';
 import type { ControlCommand, OutEvent } from '../../runner/protocol/channel.ts';
+import type { CheckpointCapability } from '../../runner/protocol/node-report.ts';
 import type { UsageQuery, UsageSample } from '../../runner/protocol/usage.ts';
 import type { JobData, LifecycleJobName, SandboxMetrics, SandboxOutcome } from '../../runner/protocol/jobs.ts';
 import type {
@@ -248,8 +249,9 @@ export interface RunnerSummary {
   sandboxes: number;
   sandboxLimit: number;
   networks: readonly ('on' | 'off')[];
-  /** What a pause that keeps processes does with their memory: it stays in use, or goes to disk. */
-  checkpoint: 'freeze' | 'criu';
+  /** What runs the containers, as the node's engine calls it. */
+  runtime: string;
+  checkpoint: CheckpointCapability;
 }
 
 export interface Stored {

@@ -21,15 +21,18 @@ export class EngineDouble implements ContainerEngine {
   failCheckpoints = 0;
   failRestores = 0;
   offersCheckpoints = false;
+  runtime = 'runc';
   /** Of containers that were written to disk. */
   readonly checkpoints = new Set<string>();
   readonly #events: ContainerEvent[] = [];
   #wake: () => void = () => undefined;
 
   async prepare() {
-    const report = { engine: 'double', runtime: 'runc', cgroupVersion: 1, userNamespaces: false } as const;
+    const report = { engine: 'double', cgroupVersion: 1, userNamespaces: false } as const;
     return {
       ...report,
+      runtime: this.runtime,
+      provenRuntime: this.runtime === 'runc',
       networks: this.networks,
       diskLimit: 'watcher' as const,
       offersCheckpoints: this.offersCheckpoints,
@@ -47,7 +50,10 @@ export class EngineDouble implements ContainerEngine {
     return { ...container, imageEnv: { PATH: '/usr/bin' } };
   }
 
-  async resize() {}
+  resizes = 0;
+  async resize() {
+    this.resizes++;
+  }
   readonly egress = new Map<string, EgressRules>();
   async setEgress(id: string, rules: EgressRules) {
     this.#get(id);
@@ -84,6 +90,10 @@ export class EngineDouble implements ContainerEngine {
   async sharesNodeDevice() {
     return false;
   }
+  async examine() {
+    return { kind: undefined, filesInLayer: true, ownLimits: true };
+  }
+  learnRuntime() {}
   async restore(id: string) {
     if (this.failRestores-- > 0 || !this.checkpoints.delete(id)) throw new Error('unreadable images');
     this.#get(id).state = 'running';

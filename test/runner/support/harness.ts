@@ -7,7 +7,7 @@ import { createLogger } from '../../../runner/log.ts';
 import { inStreamName } from '../../../runner/protocol/ids.ts';
 import type { ProcessSpec } from '../../../runner/protocol/process.ts';
 import type { SandboxSpec } from '../../../runner/protocol/jobs.ts';
-import { startRunner, type Runner } from '../../../runner/runner.ts';
+import { startRunner, type Runner, type RunnerParts } from '../../../runner/runner.ts';
 import { startTestControlPlane, type TestControlPlane } from './control-plane.ts';
 import { EngineDouble, SessionDouble } from './doubles.ts';
 import { hex, newSandboxId, TestEdge } from './edge.ts';
@@ -59,7 +59,13 @@ export const processSpec = (rest: Partial<ProcessSpec> = {}): ProcessSpec => ({
 
 export const attachment = { fromOffset: 0, creditBytes: 262_144, foreground: true, output: true };
 
-export async function startHarness(env: Record<string, string> = {}, engine = new EngineDouble()): Promise<Harness> {
+const workingRuntime = { kind: undefined, freezes: true, reachesNetwork: true, keepsAttributes: true };
+
+export async function startHarness(
+  env: Record<string, string> = {},
+  engine = new EngineDouble(),
+  probeRuntime: RunnerParts['probeRuntime'] = async () => workingRuntime,
+): Promise<Harness> {
   const redis = await startTestRedis();
   const plane = await startTestControlPlane(redis);
   const dataDir = await mkdtemp(join(tmpdir(), 'gbx-r-'));
@@ -88,6 +94,7 @@ export async function startHarness(env: Record<string, string> = {}, engine = ne
         return session;
       },
       probeCheckpoint: async () => undefined,
+      probeRuntime,
       warmSize: { cpus: 2, memoryMiB: 512, diskMiB: 1024 },
       onFatal: (error) => fatal.push(error),
       signal: new AbortController().signal,

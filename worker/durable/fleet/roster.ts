@@ -124,10 +124,11 @@ export class Roster {
     }
   }
 
-  /** `online`: those that take sandboxes; one that drains is neither online nor unreachable. */
+  /** `online`: those that take sandboxes; one that drains, or has yet to find out whether it can, is neither online nor unreachable. */
   summary(nowMs: number): { online: number; unreachable: number; networks: ('on' | 'off')[]; warm: number } {
     const heard = [...this.#runners.values()].filter((runner) => runner.beat);
-    const online = heard.filter((runner) => isOnline(runner, nowMs) && runner.beat?.draining !== true);
+    const takes = ({ beat }: KnownRunner): boolean => beat?.draining !== true && beat?.sandboxLimit !== 0;
+    const online = heard.filter((runner) => isOnline(runner, nowMs) && takes(runner));
     return {
       online: online.length,
       unreachable: [...this.#runners.values()].filter((runner) => !isOnline(runner, nowMs)).length,
@@ -143,7 +144,7 @@ export class Roster {
     return [...this.#runners.values()].flatMap((runner) => {
       const { beat } = runner;
       if (!beat) return [];
-      const { region, cpus, memoryMiB, memoryAvailableMiB, sandboxLimit, networks, checkpoint } = beat;
+      const { region, cpus, memoryMiB, memoryAvailableMiB, sandboxLimit, networks, runtime, checkpoint } = beat;
       const heard = isOnline(runner, nowMs);
       return {
         runnerId: runner.id,
@@ -156,6 +157,7 @@ export class Roster {
         memoryAvailableMiB,
         sandboxLimit,
         networks,
+        runtime,
         checkpoint,
       };
     });
