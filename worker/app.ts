@@ -13,6 +13,7 @@ import { rootPathOf, type Surface } from './dialects/root-paths.ts';
 import { ServiceError } from './core/errors.ts';
 import type { Services } from './core/ports.ts';
 import { adminKey, tenantKey } from './middleware/authenticate.ts';
+import { heardRefusals } from './middleware/heard-refusals.ts';
 import { boundedJsonBody } from './middleware/json-body.ts';
 import { knownHost } from './middleware/known-host.ts';
 import { requestLog } from './middleware/request-log.ts';
@@ -40,6 +41,7 @@ export interface AppDeps {
 /** The HTTP surface. Nothing here knows workerd: what it needs comes in as ports. */
 export const createApp = (deps: AppDeps): App => {
   const app = newApp();
+  app.use(heardRefusals);
   app.use(requestLog(deps.log));
   app.use(securityHeaders);
   app.use(async (c, next) => {

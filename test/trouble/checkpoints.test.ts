@@ -152,4 +152,16 @@ time.sleep(600)"`;
     expect([after.mode, after.uid]).toEqual([before.mode, before.uid]);
     await node.edge.call('sandbox.kill', { sandboxId }, { revision: 4, graceMs: 0 });
   });
+
+  test('with the network on it is restored within its rules, at its address, and apart from its neighbours', async () => {
+    const program = join(import.meta.dirname, 'criu/restored-network.ts');
+    const seen: unknown = JSON.parse(await engine.runInNetwork(process.execPath, [program], 120_000));
+    expect(seen).toEqual({
+      confinesFromStart: true,
+      keepsItsAddress: true,
+      aheadOfRules: [0, 0, 0],
+      byNeighbour: [],
+      sendsOnceAllowed: true,
+    });
+  });
 });

@@ -25,7 +25,7 @@ const kill = (pid: number): void => {
 
 interface EngineSettings {
   liveRestore: boolean;
-  /** With a `criu` in it the engine offers checkpoints. */
+  /** With a `criu` in it the engine offers checkpoints, and containers may have a network: see runInNetwork. */
   criuFolder?: string;
   /** Beside runc, by name. The engine offers checkpoints then, as far as they can make them. */
   runtimes?: Record<string, { path: string; runtimeArgs: string[] }>;
@@ -74,7 +74,7 @@ export class PrivateEngine {
         `--pidfile=${at('pid')}`,
         `--host=unix://${this.socketPath}`,
         '--bridge=none',
-        '--iptables=false',
+        `--iptables=${criuFolder !== undefined}`,
         '--ip6tables=false',
         `--live-restore=${liveRestore}`,
       ],
@@ -88,6 +88,21 @@ export class PrivateEngine {
     this.#process = child;
     await waitFor('the private engine', async () => child.exitCode !== null || (await this.#answers()), START_MS, 100);
     if (child.exitCode !== null) throw new Error(`dockerd ended: ${(await readFile(at('log'), 'utf8')).slice(-2000)}`);
+  }
+
+  /** A program in the engine's network namespace, with the /sys that belongs to it; what it printed. */
+  async runInNetwork(program: string, args: readonly string[], timeoutMs: number): Promise<string> {
+    const pid = this.#process?.pid;
+    if (pid === undefined) throw new Error('the engine does not run');
+    const groups = join(this.#folder, 'cgroup');
+    const script = [
+      `mkdir -p ${groups} && mount --rbind /sys/fs/cgroup ${groups}`,
+      `mount -t sysfs sysfs /sys && mount --rbind ${groups} /sys/fs/cgroup`,
+      'exec "$@"',
+    ].join(' && ');
+    const enter = [`--net=/proc/${pid}/ns/net`, 'unshare', '--mount', 'sh', '-c', script, 'sh', program, ...args];
+    const env = { ...process.env, DOCKER_HOST: `unix://${this.socketPath}` };
+    return (await promisify(execFile)('nsenter', enter, { env, timeout: timeoutMs })).stdout;
   }
 
   async stop(): Promise<void> {

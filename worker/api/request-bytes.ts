@@ -24,5 +24,6 @@ export const contentOf = (
   c: HonoContext<AppEnv>,
 ): { content: AsyncIterable<Uint8Array> | Uint8Array; contentBytes: number | null } => {
   const { body, contentBytes } = bodyOf(c);
-  return { content: body === null ? new Uint8Array() : steady(chunksOf(body), pace), contentBytes };
+  // What is not read of one that is refused, heardRefusals throws away.
+  return { content: body === null ? new Uint8Array() : steady(chunksOf(body, 'leave'), pace), contentBytes };
 };

@@ -14,10 +14,7 @@ export const boundedJsonBody =
   async (c, next) => {
     const length = c.req.header('content-length');
     const { body } = c.req.raw;
-    if (length !== undefined && Number(length) > maxBytes) {
-      if (body) await discardBody(body.getReader());
-      throw tooLarge(maxBytes);
-    }
+    if (length !== undefined && Number(length) > maxBytes) throw tooLarge(maxBytes);
     const present = body !== null && length !== '0';
     if (!present && required) {
       throw new ServiceError(

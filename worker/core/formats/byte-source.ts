@@ -5,8 +5,11 @@ export type ByteInput = Uint8Array | ReadableStream<Uint8Array> | AsyncIterable<
 const readBytesMin = 64 * 1024;
 const readBytesMax = 256 * 1024;
 
-/** The input in the pieces in which it comes, none of them empty. Given up before its end, the stream is cancelled. */
-export async function* chunksOf(input: ByteInput): AsyncGenerator<Uint8Array, void> {
+/** The input in the pieces in which it comes, none of them empty. A stream that is given up before its end is cancelled, or left as it is. */
+export async function* chunksOf(
+  input: ByteInput,
+  givenUp: 'cancel' | 'leave' = 'cancel',
+): AsyncGenerator<Uint8Array, void> {
   if (input instanceof Uint8Array) {
     if (input.length > 0) yield input;
     return;
@@ -27,13 +30,15 @@ export async function* chunksOf(input: ByteInput): AsyncGenerator<Uint8Array, vo
     }
   } finally {
     // One that has ended or failed has nothing left to cancel.
-    if (open) await reader.cancel();
+    if (open && givenUp === 'cancel') await reader.cancel();
+    else reader.release();
   }
 }
 
 interface Reader {
   read(): Promise<Uint8Array | undefined>;
   cancel(): Promise<void>;
+  release(): void;
 }
 
 function readerOf(stream: ReadableStream<Uint8Array>): Reader {
@@ -43,6 +48,7 @@ function readerOf(stream: ReadableStream<Uint8Array>): Reader {
     return {
       read: async () => (await reader.read()).value,
       cancel: () => reader.cancel(),
+      release: () => reader.releaseLock(),
     };
   }
   let askedBytes = readBytesMin;
@@ -56,6 +62,7 @@ function readerOf(stream: ReadableStream<Uint8Array>): Reader {
       return value;
     },
     cancel: () => byob.cancel(),
+    release: () => byob.releaseLock(),
   };
 }
 
