@@ -5,22 +5,32 @@ import { framesChain } from './firewall-names.ts';
 
 /**
  * No frame passes from one sandbox to another: in the node's filter of bridged frames, where it does not matter since when a port is there.
- * What sandboxes can send at all is IPv4 and ARP. By addresses: not every kernel can tell there which bridge a frame is on.
+ * By the bridge; where the kernel can't tell there which bridge a frame is on, by the addresses of what sandboxes can send at all: IPv4 and ARP.
  */
-const matches = ['-p IPv4 --ip-src', '-p IPv4 --ip-dst', '-p ARP --arp-ip-src', '-p ARP --arp-ip-dst'];
+export interface Frames {
+  installationId: string;
+  bridge: string;
+  subnet: string;
+}
+
 const program = 'ebtables';
 const hook = 'FORWARD';
 const holdAttempts = 5;
 const holdPauseMs = 100;
+const byAddress = ['-p IPv4 --ip-src', '-p IPv4 --ip-dst', '-p ARP --arp-ip-src', '-p ARP --arp-ip-dst'];
 
-export const frameRules = (subnet: string): string[] => matches.map((match) => `${match} ${subnet} -j DROP`);
+/** Any of these does, the first is the best. */
+export const frameRules = ({ bridge, subnet }: Frames): [string[], string[]] => [
+  [`--logical-in ${bridge} --logical-out ${bridge} -j DROP`],
+  byAddress.map((match) => `${match} ${subnet} -j DROP`),
+];
 
 /** Why they are not in force, from what `ebtables -L` prints; undefined when they are. Pure. */
-export function findFrameFault(installationId: string, subnet: string, listed: string): string | undefined {
-  const own = framesChain(installationId);
-  const rules = rulesOf(listed, own);
+export function findFrameFault(frames: Frames, listed: string): string | undefined {
+  const own = framesChain(frames.installationId);
+  const rules = rulesOf(listed, own)?.join('\n');
   if (rules === undefined) return `there is no ${own}`;
-  if (rules.join('\n') !== frameRules(subnet).join('\n')) return `the rules of ${own} differ`;
+  if (!frameRules(frames).some((variant) => variant.join('\n') === rules)) return `the rules of ${own} differ`;
   const hooked = rulesOf(listed, hook) ?? [];
   const at = hooked.indexOf(`-j ${own}`);
   if (at < 0) return `${hook} does not lead to ${own}`;
@@ -41,14 +51,15 @@ function rulesOf(listed: string, chain: string): string[] | undefined {
 const ebtables = (...args: string[]): Promise<string> => runTool(program, ['--concurrent', '-t', 'filter', ...args]);
 
 /** Puts them in place, or back in place, and reads them back. Throws where they can't be had. */
-export async function holdFrames(installationId: string, subnet: string): Promise<void> {
+export async function holdFrames(frames: Frames): Promise<void> {
   let fault: string | undefined;
   // Other installations write to the same table.
   for (let attempt = 0; attempt < holdAttempts; attempt++) {
-    fault = findFrameFault(installationId, subnet, await ebtables('-L'));
+    fault = findFrameFault(frames, await ebtables('-L'));
     if (fault === undefined) return;
     try {
-      await writeRules(installationId, subnet);
+      const [best, other] = frameRules(frames);
+      await writeRules(frames, attempt === 0 ? best : other);
     } catch (error) {
       fault = asError(error).message;
       await delay(holdPauseMs * Math.random());
@@ -57,11 +68,11 @@ export async function holdFrames(installationId: string, subnet: string): Promis
   throw new Error(`the rules for bridged frames did not hold: ${fault}`);
 }
 
-async function writeRules(installationId: string, subnet: string): Promise<void> {
-  await removeFrameRules(installationId);
+async function writeRules({ installationId }: Frames, rules: readonly string[]): Promise<void> {
   const own = framesChain(installationId);
+  await removeFrameRules(installationId);
   await ebtables('-N', own, '-P', 'RETURN');
-  for (const rule of frameRules(subnet)) await ebtables('-A', own, ...rule.split(' '));
+  for (const rule of rules) await ebtables('-A', own, ...rule.split(' '));
   await ebtables('-I', hook, '1', '-j', own);
 }
 

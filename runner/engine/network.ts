@@ -8,7 +8,7 @@ import { asError, engineMessage, engineStatus, type DockerClient } from './docke
 import { EgressTable } from './egress-table.ts';
 import { applyFirewall, changeFirewall, findFirewallFault, removeFirewall } from './firewall.ts';
 import { parseDenyAddress, type FirewallPlan } from './firewall-rules.ts';
-import { holdFrames, removeFrameRules } from './frame-rules.ts';
+import { holdFrames, removeFrameRules, type Frames } from './frame-rules.ts';
 import { isolatePorts, setBridgeUp } from './node-network.ts';
 
 /** How long a flushed or outranked filter table may stay so; the security table holds meanwhile. */
@@ -30,8 +30,8 @@ interface Firewall {
   change(script: string): Promise<void>;
   /** undefined when the rules are in force. */
   findFault(plan: FirewallPlan): Promise<string | undefined>;
-  /** Keeps bridged frames from passing between addresses of the subnet. Throws where that can't be had. */
-  holdFrames(installationId: string, subnet: string): Promise<void>;
+  /** Keeps bridged frames from passing between sandboxes. Throws where that can't be had. */
+  holdFrames(frames: Frames): Promise<void>;
 }
 const nodeFirewall: Firewall = {
   apply: applyFirewall,
@@ -214,8 +214,8 @@ export class SandboxNetwork {
     try {
       if ((await this.#findFault()) !== undefined) await this.#egress.exclusively(() => this.#putBack());
       if (!this.#safe) await this.#egress.exclusively(() => this.#openBridge());
-      await this.#holdFrames();
       await isolatePorts(this.#base.bridge);
+      await this.#holdFrames();
       this.#safe = true;
     } catch (cause) {
       await this.#close(cause);
@@ -259,7 +259,8 @@ export class SandboxNetwork {
   async #holdFrames(): Promise<void> {
     if (this.#subnet === undefined) return;
     try {
-      await this.#firewall.holdFrames(this.#base.installationId, this.#subnet);
+      const { installationId, bridge } = this.#base;
+      await this.#firewall.holdFrames({ installationId, bridge, subnet: this.#subnet });
       this.#framesHeld = true;
     } catch (error) {
       if (this.#framesHeld !== false) this.#options.log.warn('frames_not_filtered', { error: asError(error) });

@@ -84,9 +84,9 @@ test('where frames can not be filtered the network is offered all the same, and 
       apply: applyFirewall,
       change: changeFirewall,
       findFault: findFirewallFault,
-      holdFrames: async (...of) => {
+      holdFrames: async (frames) => {
         if (missing) throw new Error('spawn ebtables ENOENT');
-        await holdFrames(...of);
+        await holdFrames(frames);
       },
     },
   );
