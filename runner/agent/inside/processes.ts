@@ -4,6 +4,7 @@ import type { Attachment, ProcessInfo, ProcessSpec } from '../../protocol/proces
 import { AgentFault } from './fault.ts';
 import type { Identity } from './identity.ts';
 import { asIdentity, identityOf } from './identity.ts';
+import { EndedProcesses } from './ended-processes.ts';
 import { noteActivity } from './memory.ts';
 import { ManagedProcess } from './process.ts';
 import type { NotRunnable, Program } from './program.ts';
@@ -14,13 +15,11 @@ import type { ShellSession } from './shell-sessions.ts';
 import { ShellSessions, StateFile } from './shell-sessions.ts';
 import { notExecuted, startProgram } from './start-program.ts';
 
-/** Ended processes are kept for endedProcessTtlMs, but no more than this many and with no more output than this. */
 /** How long the answer to a SIGKILL waits for the process to be gone. */
 const killedWithinMs = 500;
+/** Ended processes are kept for endedProcessTtlMs, but no more than this many and with no more output than this. */
 const endedMax = 1024;
 const endedOutputBytesMax = 32 * 1024 * 1024;
-/** Many ends in a row are forgotten in one go. */
-const sweepMs = 1_000;
 
 interface ReaderRequest {
   id: number;
@@ -46,9 +45,16 @@ export class ProcessTable {
   #cwd: string | undefined;
   readonly #processes = new Map<string, ManagedProcess>();
   readonly #readers = new Map<number, { reader: Reader; process: ManagedProcess }>();
-  /** In the order of their ends; `at` by the monotonic clock. */
-  #ended: { process: ManagedProcess; at: number }[] = [];
-  #sweep: Timer | undefined;
+  readonly #ended = new EndedProcesses<ManagedProcess>({
+    ttlMs: limits.endedProcessTtlMs,
+    countMax: endedMax,
+    outputBytesMax: endedOutputBytesMax,
+    onForget: (process) => {
+      for (const reader of process.readers) reader.expire();
+      this.#processes.delete(process.id);
+    },
+    onSwept: () => noteActivity(0),
+  });
   readonly #sessions = new ShellSessions();
 
   configure(env: Record<string, string>, cwd: string): void {
@@ -60,7 +66,7 @@ export class ProcessTable {
     if (this.#processes.has(spec.processId)) {
       throw new AgentFault('process_exists', 'A process with this id was started before.');
     }
-    if (this.#processes.size - this.#ended.length >= limits.processesPerSandbox) {
+    if (this.#processes.size - this.#ended.count >= limits.processesPerSandbox) {
       throw new AgentFault(
         'too_many_processes',
         `The sandbox runs ${limits.processesPerSandbox} processes already; end some first.`,
@@ -155,7 +161,7 @@ export class ProcessTable {
     const process = new ManagedProcess(
       spec,
       spec.cwd ?? session.state?.cwd ?? spec.sessionCwd ?? this.#cwd ?? home,
-      (ended) => this.#onEnd(ended),
+      (ended) => this.#ended.add(ended),
     );
     const turn = { session, process };
     if (session.free) {
@@ -209,7 +215,7 @@ export class ProcessTable {
     const env = saved === undefined ? environmentOf(identity, this.#env, spec) : { ...saved.env, ...spec.env };
     return asIdentity(identity, () => {
       const cwd = this.#cwdOf(spec, identity.home, saved?.cwd);
-      const process = turn?.process ?? new ManagedProcess(spec, cwd, (ended) => this.#onEnd(ended));
+      const process = turn?.process ?? new ManagedProcess(spec, cwd, (ended) => this.#ended.add(ended));
       const program = resolveProgram(spec.command, env['PATH'] ?? '', cwd, turn !== undefined);
       const stateFd = turn === undefined ? undefined : this.#enterTurn(turn, program, { spec, identity, cwd, env });
       if ('exitCode' in program) {
@@ -265,36 +271,6 @@ export class ProcessTable {
     this.#readers.set(asked.id, { reader, process });
     process.readers.add(reader);
     return reader;
-  }
-
-  #onEnd(process: ManagedProcess): void {
-    this.#ended.push({ process, at: performance.now() });
-    this.#forgetEnded();
-  }
-
-  #forgetEnded(): void {
-    const oldest = performance.now() - limits.endedProcessTtlMs;
-    let held = this.#ended.reduce((sum, { process }) => sum + process.ring.heldBytes, 0);
-    let forget = 0;
-    for (const { process, at } of this.#ended) {
-      const over = this.#ended.length - forget > endedMax || held > endedOutputBytesMax;
-      if (at > oldest && !over) break;
-      held -= process.ring.heldBytes;
-      for (const reader of process.readers) reader.expire();
-      this.#processes.delete(process.id);
-      forget += 1;
-    }
-    if (forget > 0) noteActivity(0);
-    this.#ended.splice(0, forget);
-    const [next] = this.#ended;
-    if (next === undefined || this.#sweep !== undefined) return;
-    this.#sweep = setTimeout(
-      () => {
-        this.#sweep = undefined;
-        this.#forgetEnded();
-      },
-      Math.max(sweepMs, next.at + limits.endedProcessTtlMs - performance.now()),
-    );
   }
 }
 

@@ -126,6 +126,29 @@ describe('Connect', () => {
     });
   });
 
+  test('one that ended so long ago that it is forgotten is not found, and the others still tell their end', async () => {
+    const run = async (tag: string, script: string): Promise<number> => {
+      const starter = await envd.stream('Start', bash(script, { tag }));
+      const pid = await pidOf(starter);
+      await starter.rest();
+      return pid;
+    };
+    const pid = await run('first', 'true');
+    // Long ago is 30 s, or 32 MiB of later ones' output, of which a MiB is kept of each.
+    for (let at = 0; at < 34; at += 1) await run(`later-${at}`, 'head -c 1100000 /dev/zero');
+    for (const [process, what] of [
+      [{ pid }, `pid ${pid}`],
+      [{ tag: 'first' }, 'tag first'],
+    ] as const) {
+      expect(await (await envd.stream('Connect', { process })).rest()).toEqual([
+        { last: true, error: { code: 'not_found', message: `process with ${what} not found` } },
+      ]);
+    }
+    const late = await envd.stream('Connect', { process: { tag: 'later-33' } });
+    await pidOf(late);
+    expect(await late.rest()).toMatchObject([{ event: { end: { exitCode: 0 } } }, { last: true }]);
+  });
+
   test('its deadline ends the stream and leaves the process alone', async () => {
     const starter = await envd.stream('Start', bash('exec sleep 62'));
     const pid = await pidOf(starter);
