@@ -12,8 +12,12 @@ const REATTACH_PAUSE_MS = 250;
 /** Until then a start whose fate is unknown may still begin. */
 const START_SETTLED_MS = limits.startWithinMs + 1_000;
 
-/** One read's size: a default reader would get 4 KiB at a time, and most processes say less than the first of these. */
+/**
+ * One read's size follows what comes: a default reader would get 4 KiB at a time, most processes say less than the first of these, and
+ * what is typed into a terminal a tenth of the least.
+ */
 const READ_FIRST_BYTES = 16 * 1024;
+const READ_MIN_BYTES = 1024;
 const READ_MAX_BYTES = limits.channelCreditBytes;
 
 type Bytes = ReadableStream<Uint8Array>;
@@ -87,7 +91,9 @@ export class ProcessEvents implements EventStream {
       if (!this.#reader) throw new Error('not open');
       chunk = await this.#reader.read(new Uint8Array(this.#readBytes));
       if (chunk.done) throw new Error('the stream ended early');
-      if (chunk.value.byteLength === this.#readBytes) this.#readBytes = Math.min(this.#readBytes * 4, READ_MAX_BYTES);
+      const { byteLength } = chunk.value;
+      if (byteLength === this.#readBytes) this.#readBytes = Math.min(this.#readBytes * 4, READ_MAX_BYTES);
+      else if (byteLength * 16 < this.#readBytes) this.#readBytes = Math.max(this.#readBytes / 4, READ_MIN_BYTES);
     } catch (error) {
       return this.#over ? undefined : this.#reattach(error);
     }

@@ -1,6 +1,11 @@
+const digitsOf = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
 /** Lower case, two digits a byte. */
-export const toHex = (bytes: Uint8Array): string =>
-  Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+export const toHex = (bytes: Uint8Array): string => {
+  let text = '';
+  for (const byte of bytes) text += digitsOf[byte];
+  return text;
+};
 
 /** Of an even number of hex digits; the caller has looked that they are. */
 export const fromHex = (digits: string): Uint8Array<ArrayBuffer> =>

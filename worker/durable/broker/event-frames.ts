@@ -41,19 +41,16 @@ export class FrameDecoder {
   #bufferedBytes = 0;
 
   push(chunk: Uint8Array): Frame[] {
-    this.#chunks.push(chunk);
-    this.#bufferedBytes += chunk.byteLength;
     const frames: Frame[] = [];
+    const rest = this.#bufferedBytes === 0 ? takeWhole(chunk, frames) : chunk;
+    if (rest.byteLength === 0) return frames;
+    this.#chunks.push(rest);
+    this.#bufferedBytes += rest.byteLength;
     for (;;) {
       const sizes = this.#sizes();
       if (!sizes || this.#bufferedBytes < PREFIX_BYTES + sizes.header + sizes.payload) return frames;
       this.#take(PREFIX_BYTES);
-      const header = this.#take(sizes.header);
-      const payload = this.#take(sizes.payload);
-      if (sizes.header === 0) continue;
-      const fields = JSON.parse(decoder.decode(header)) as Header;
-      if (fields.t === 'failure') frames.push({ kind: 'failure', failure: fields.failure });
-      else frames.push({ kind: 'event', event: sizes.payload === 0 ? fields : { ...fields, bytes: payload } });
+      addFrame(frames, this.#take(sizes.header), this.#take(sizes.payload));
     }
   }
 
@@ -67,10 +64,7 @@ export class FrameDecoder {
     const prefix = this.#take(PREFIX_BYTES);
     this.#chunks.unshift(prefix);
     this.#bufferedBytes += PREFIX_BYTES;
-    const view = new DataView(prefix.buffer, prefix.byteOffset, PREFIX_BYTES);
-    const sizes = { header: view.getUint32(0), payload: view.getUint32(4) };
-    if (sizes.header > HEADER_BYTES || sizes.payload > PAYLOAD_BYTES) throw new Error('an event frame is too large');
-    return sizes;
+    return sizesOf(prefix);
   }
 
   #take(length: number): Uint8Array {
@@ -94,3 +88,31 @@ export class FrameDecoder {
     return joined;
   }
 }
+
+const sizesOf = (prefix: Uint8Array): { header: number; payload: number } => {
+  const view = new DataView(prefix.buffer, prefix.byteOffset, PREFIX_BYTES);
+  const sizes = { header: view.getUint32(0), payload: view.getUint32(4) };
+  if (sizes.header > HEADER_BYTES || sizes.payload > PAYLOAD_BYTES) throw new Error('an event frame is too large');
+  return sizes;
+};
+
+/** The frames that a chunk holds whole, as most do; gives what is left of it. */
+const takeWhole = (chunk: Uint8Array, frames: Frame[]): Uint8Array => {
+  let rest = chunk;
+  while (rest.byteLength >= PREFIX_BYTES) {
+    const sizes = sizesOf(rest);
+    const payloadAt = PREFIX_BYTES + sizes.header;
+    const end = payloadAt + sizes.payload;
+    if (rest.byteLength < end) break;
+    addFrame(frames, rest.subarray(PREFIX_BYTES, payloadAt), rest.subarray(payloadAt, end));
+    rest = rest.subarray(end);
+  }
+  return rest;
+};
+
+const addFrame = (frames: Frame[], header: Uint8Array, payload: Uint8Array): void => {
+  if (header.byteLength === 0) return;
+  const fields = JSON.parse(decoder.decode(header)) as Header;
+  if (fields.t === 'failure') frames.push({ kind: 'failure', failure: fields.failure });
+  else frames.push({ kind: 'event', event: payload.byteLength === 0 ? fields : { ...fields, bytes: payload } });
+};
