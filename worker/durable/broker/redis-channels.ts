@@ -12,6 +12,8 @@ const RECONNECT_FIRST_MS = 50;
 const RECONNECT_MAX_MS = 1_000;
 const HEADER_BYTES = 2 * 1024 * 1024;
 
+const decoder = new TextDecoder();
+
 interface Session {
   redis: RedisSession;
   stream: string;
@@ -91,11 +93,11 @@ export class RedisChannels implements Channels, JobQueue {
     }, delayMs);
   }
 
-  #event(header: Buffer, bytes: Buffer | undefined): void {
+  #event(header: Uint8Array, bytes: Uint8Array | undefined): void {
     if (header.byteLength > HEADER_BYTES || (bytes?.byteLength ?? 0) > limits.inlineBytes) return;
     let parsed: unknown;
     try {
-      parsed = JSON.parse(header.toString());
+      parsed = JSON.parse(decoder.decode(header));
     } catch {
       // Not ours: what a reader can't parse it can't attribute to a channel either; the channel notices the gap.
       return;
@@ -142,8 +144,8 @@ export class RedisChannels implements Channels, JobQueue {
     return (await this.#open()).redis.runId;
   }
 
-  async admin<T>(command: string, ...args: string[]): Promise<T> {
-    return (await this.#open()).redis.call<T>(command, ...args);
+  async admin(...args: string[]): Promise<void> {
+    await (await this.#open()).redis.call(...args);
   }
 
   async close(): Promise<void> {

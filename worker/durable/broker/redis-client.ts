@@ -1,6 +1,5 @@
 import { Redis, type RedisOptions } from 'ioredis';
 import { DeliveryError } from './ports.ts';
-import { WideConnector } from './redis-connector.ts';
 
 const CONNECT_TIMEOUT_MS = 2_000;
 
@@ -20,10 +19,7 @@ const options = {
 
 /** Connected when it resolves. Whether its answers are late is for the session to watch. */
 export const connectClient = async (url: string): Promise<Redis> => {
-  const client = new Redis(url, {
-    ...options,
-    ...(new URL(url).protocol === 'redis:' ? { Connector: WideConnector } : {}),
-  });
+  const client = new Redis(url, options);
   // An 'error' event without a listener would be thrown; what matters arrives as 'close' and as rejected commands.
   client.on('error', () => undefined);
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -38,16 +34,6 @@ export const connectClient = async (url: string): Promise<Redis> => {
     throw new DeliveryError('refused', 'Redis cannot be reached', { cause: error });
   } finally {
     clearTimeout(timer);
-  }
-};
-
-/** Replies of a raw command are untyped: this is the one place that says what was asked for. */
-export const send = async <T>(client: Redis, command: string, ...args: (string | number | Buffer)[]): Promise<T> => {
-  if (client.status !== 'ready') throw new DeliveryError('refused', 'Redis is not connected');
-  try {
-    return (await client.callBuffer(command, ...args)) as T;
-  } catch (error) {
-    throw deliveryError(error);
   }
 };
 

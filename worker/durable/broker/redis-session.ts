@@ -6,7 +6,9 @@ import { inStreamName, leaseKey } from '../../../runner/protocol/ids.ts';
 import type { JobName } from '../../../runner/protocol/jobs.ts';
 import { limits } from '../../../runner/protocol/limits.ts';
 import { DeliveryError } from './ports.ts';
-import { connectClient, deliveryError, send } from './redis-client.ts';
+import { connectClient, deliveryError } from './redis-client.ts';
+import { RedisWire } from './redis-wire.ts';
+import type { Argument, Reply } from './resp.ts';
 
 const COMMAND_MS = 2_000;
 const READ_BLOCK_MS = 5_000;
@@ -22,16 +24,17 @@ const QUEUES = 4096;
 export interface SessionEvents {
   /** An entry was read; its events follow. */
   entry(id: string): void;
-  event(header: Buffer, bytes: Buffer | undefined): void;
+  event(header: Uint8Array, bytes: Uint8Array | undefined): void;
   /** Once, however the session ends, unless it was closed on purpose. */
   gone(cause: unknown): void;
 }
 
-/** A pair of connections to one life of a Redis server. Whatever breaks ends all of it; redis-channels.ts makes the next. */
+/** What is connected to one life of a Redis server: for jobs, for other commands, and for reading. Whatever breaks ends all of it; redis-channels.ts makes the next. */
 export class RedisSession {
   readonly runId: string;
-  readonly #command: Redis;
-  readonly #blocking: Redis;
+  readonly #jobs: Redis;
+  readonly #command: RedisWire;
+  readonly #blocking: RedisWire;
   readonly #events: SessionEvents;
   readonly #clockOffsetMs: number;
   readonly #queues = new Map<string, Queue>();
@@ -41,39 +44,38 @@ export class RedisSession {
   #renewal: ReturnType<typeof setInterval> | undefined;
 
   static async connect(url: string, events: SessionEvents): Promise<RedisSession> {
-    const clients = await Promise.allSettled([connectClient(url), connectClient(url)]);
-    const disconnect = () => {
-      for (const client of clients) if (client.status === 'fulfilled') client.value.disconnect();
-    };
+    const made = [connectClient(url), RedisWire.connect(url), RedisWire.connect(url)] as const;
     try {
-      const [command, blocking] = clients.map((client) => {
-        if (client.status === 'fulfilled') return client.value;
-        throw deliveryError(client.reason);
-      });
-      if (!command || !blocking) throw new Error('a session takes two connections');
-      const [info, time] = await within(
-        COMMAND_MS,
-        Promise.all([send<Buffer>(command, 'INFO', 'server'), send<Buffer[]>(command, 'TIME')]),
-      );
-      const runId = /run_id:(\w+)/.exec(info.toString())?.[1] ?? '';
-      const redisMs = Number(time[0]) * 1000 + Math.floor(Number(time[1]) / 1000);
-      return new RedisSession(command, blocking, events, runId, redisMs - Date.now());
+      const [jobs, command, blocking] = await Promise.all(made);
+      const facts = Promise.all([command.send<Uint8Array>('INFO', 'server'), command.send<Uint8Array[]>('TIME')]);
+      const [info, time] = await within(COMMAND_MS, facts);
+      const runId = /run_id:(\w+)/.exec(text(info))?.[1] ?? '';
+      const [seconds = 0, micros = 0] = time.map((part) => Number(text(part)));
+      const redisMs = seconds * 1000 + Math.floor(micros / 1000);
+      return new RedisSession({ jobs, command, blocking }, events, runId, redisMs - Date.now());
     } catch (error) {
-      disconnect();
-      throw error;
+      const [jobs, ...wires] = made;
+      jobs.then((client) => client.disconnect()).catch(() => undefined);
+      for (const wire of wires) wire.then((open) => open.close()).catch(() => undefined);
+      throw deliveryError(error);
     }
   }
 
-  constructor(command: Redis, blocking: Redis, events: SessionEvents, runId: string, clockOffsetMs: number) {
+  private constructor(
+    { jobs, command, blocking }: { jobs: Redis; command: RedisWire; blocking: RedisWire },
+    events: SessionEvents,
+    runId: string,
+    clockOffsetMs: number,
+  ) {
+    this.#jobs = jobs;
     this.#command = command;
     this.#blocking = blocking;
     this.#events = events;
     this.runId = runId;
     this.#clockOffsetMs = clockOffsetMs;
     this.#watch = setInterval(() => this.#look(), WATCH_MS);
-    for (const client of [command, blocking]) {
-      client.once('close', () => this.#end(new Error('a connection to Redis was closed')));
-    }
+    jobs.once('close', () => this.#end(new Error('a connection to Redis was closed')));
+    for (const wire of [command, blocking]) wire.onGone((cause) => this.#end(cause));
   }
 
   get alive(): boolean {
@@ -84,8 +86,8 @@ export class RedisSession {
     return Date.now() + this.#clockOffsetMs;
   }
 
-  #ask<T>(command: string, ...args: (string | number | Buffer)[]): Promise<T> {
-    return this.#timely(COMMAND_MS, send<T>(this.#command, command, ...args));
+  #ask<T extends Reply>(...args: Argument[]): Promise<T> {
+    return this.#timely(COMMAND_MS, this.#command.send<T>(...args));
   }
 
   /** An answer that is late ends the session, and with it all that it waits for. */
@@ -134,10 +136,10 @@ export class RedisSession {
       const read = ['XREAD', 'BLOCK', READ_BLOCK_MS, 'COUNT', READ_ENTRIES, 'STREAMS', stream, last] as const;
       const reply = await this.#timely(
         READ_BLOCK_MS + READ_OVERDUE_MS,
-        send<StreamReply | null>(this.#blocking, ...read),
+        this.#blocking.send<StreamReply | null>(...read),
       );
       for (const [id, fields] of reply?.[0]?.[1] ?? []) {
-        last = id.toString();
+        last = text(id);
         entries += 1;
         this.#events.entry(last);
         for (const [header, data] of eventsOf(fields)) {
@@ -152,7 +154,7 @@ export class RedisSession {
   }
 
   async addJob(queueName: string, jobId: string, name: JobName, data: unknown): Promise<void> {
-    if (this.#command.status !== 'ready') throw deliveryError(new Error("Stream isn't writeable"));
+    if (this.#jobs.status !== 'ready') throw deliveryError(new Error("Stream isn't writeable"));
     try {
       await this.#timely(COMMAND_MS, this.#queue(queueName).add(name, data, { jobId }));
     } catch (error) {
@@ -166,7 +168,7 @@ export class RedisSession {
     if (known) return known;
     if (this.#queues.size >= QUEUES) this.#queues.clear();
     const queue = new Queue(name, {
-      connection: this.#command,
+      connection: this.#jobs,
       skipVersionCheck: true,
       skipMetasUpdate: true,
       defaultJobOptions: { removeOnComplete: true, removeOnFail: true },
@@ -177,16 +179,17 @@ export class RedisSession {
   }
 
   async leases(runnerIds: readonly string[]): Promise<Map<string, string | null>> {
-    const values = await this.#ask<(Buffer | null)[]>('MGET', ...runnerIds.map(leaseKey));
-    return new Map(runnerIds.map((id, index) => [id, values[index]?.toString() ?? null]));
+    const values = await this.#ask<(Uint8Array | null)[]>('MGET', ...runnerIds.map(leaseKey));
+    return new Map(
+      runnerIds.map((id, index) => {
+        const boot = values[index];
+        return [id, boot ? text(boot) : null];
+      }),
+    );
   }
 
   async write(runnerId: string, boot: string, header: InHeader, bytes: Uint8Array | undefined): Promise<boolean> {
-    const fields = [
-      streamFields.header,
-      JSON.stringify(header),
-      ...(bytes ? [streamFields.bytes, Buffer.from(bytes)] : []),
-    ];
+    const fields = [streamFields.header, JSON.stringify(header), ...(bytes ? [streamFields.bytes, bytes] : [])];
     return (await this.#ask('XADD', inStreamName(runnerId, boot), 'NOMKSTREAM', '*', ...fields)) !== null;
   }
 
@@ -195,14 +198,14 @@ export class RedisSession {
   }
 
   /** For administration (redis-users.ts). */
-  async call<T>(command: string, ...args: string[]): Promise<T> {
-    return this.#ask<T>(command, ...args);
+  async call(...args: string[]): Promise<void> {
+    await this.#ask(...args);
   }
 
   async close(stream: string): Promise<void> {
     this.#ended = true;
     // It would expire by itself.
-    await within(COMMAND_MS, send(this.#command, 'UNLINK', stream)).catch(() => undefined);
+    await within(COMMAND_MS, this.#command.send('UNLINK', stream)).catch(() => undefined);
     this.#disconnect();
   }
 
@@ -222,8 +225,9 @@ export class RedisSession {
   #disconnect(): void {
     clearInterval(this.#renewal);
     clearInterval(this.#watch);
-    this.#command.disconnect();
-    this.#blocking.disconnect();
+    this.#jobs.disconnect();
+    this.#command.close();
+    this.#blocking.close();
   }
 }
 
@@ -241,13 +245,20 @@ const within = async <T>(timeoutMs: number, answer: Promise<T>): Promise<T> => {
 };
 
 /** RESP2: [[stream, [[id, [field, value, …]], …]]]. */
-type StreamReply = [stream: Buffer, entries: [id: Buffer, fields: Buffer[]][]][];
+type StreamReply = [stream: Uint8Array, entries: [id: Uint8Array, fields: Uint8Array[]][]][];
 
 /** Each header, with the bytes that follow it. */
-function* eventsOf(fields: Buffer[]): Generator<[header: Buffer, bytes: Buffer | undefined]> {
+function* eventsOf(fields: Uint8Array[]): Generator<[header: Uint8Array, bytes: Uint8Array | undefined]> {
   for (let index = 0; index + 1 < fields.length; index += 2) {
     const header = fields[index + 1];
-    if (!header || fields[index]?.toString() !== streamFields.header) continue;
-    yield [header, fields[index + 2]?.toString() === streamFields.bytes ? fields[index + 3] : undefined];
+    if (!header || !isNamed(fields[index], streamFields.header)) continue;
+    yield [header, isNamed(fields[index + 2], streamFields.bytes) ? fields[index + 3] : undefined];
   }
 }
+
+/** The names of fields have one letter. */
+const isNamed = (field: Uint8Array | undefined, name: string): boolean =>
+  field?.byteLength === name.length && field[0] === name.charCodeAt(0);
+
+const decoder = new TextDecoder();
+const text = (bytes: Uint8Array): string => decoder.decode(bytes);
