@@ -92,11 +92,17 @@ export async function readMemory(components: Components): Promise<Record<string,
   return memory;
 }
 
-/** Runs `work` and tells by how many MiB each component grew at most while it ran. */
+/** By how many MiB each component is larger in `after` than in `before`. */
+export function growth(before: Record<string, number>, after: Record<string, number>): Record<string, number> {
+  const differences = Object.entries(after).map(([name, value]) => [name, value - (before[name] ?? 0)]);
+  return Object.fromEntries(differences) as Record<string, number>;
+}
+
+/** Runs `work` and tells how much memory each component had at its highest while it ran, and by how much that was more than before. */
 export async function withMemoryGrowth<T>(
   components: Components,
   work: () => Promise<T>,
-): Promise<{ value: T; growthMiB: Record<string, number> }> {
+): Promise<{ value: T; peakMiB: Record<string, number>; growthMiB: Record<string, number> }> {
   const before = await readMemory(components);
   const peak = { ...before };
   const sample = async () => {
@@ -113,8 +119,7 @@ export async function withMemoryGrowth<T>(
     clearInterval(timer);
     await sampling;
     await sample();
-    const growth = Object.keys(peak).map((name) => [name, (peak[name] ?? 0) - (before[name] ?? 0)]);
-    return { value, growthMiB: Object.fromEntries(growth) as Record<string, number> };
+    return { value, peakMiB: peak, growthMiB: growth(before, peak) };
   } finally {
     clearInterval(timer);
   }
