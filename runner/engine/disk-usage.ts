@@ -11,6 +11,8 @@ export interface DiskUsage {
 /** A tree that takes longer has far more entries than any limit allows. */
 const measureTimeoutMs = 60_000;
 const openFilesMax = 20_000;
+/** One program for both, since a start holds up all of the runner until the program is there. */
+const walks = 'du -s -x -c --block-size=1 -- "$@"; du -s -x -c --inodes -- "$@"';
 
 /**
  * Blocks and inodes that a container's writing takes on the host. `du` walks by descriptors, so neither depth nor names can
@@ -18,13 +20,14 @@ const openFilesMax = 20_000;
  * `du` follows. Throws an AbortError after a minute.
  */
 export async function measureDisk(facts: ContainerFacts): Promise<DiskUsage> {
-  const bytes = await diskUsage(['--block-size=1'], facts.writablePaths);
-  const inodes = await diskUsage(['--inodes'], facts.writablePaths);
+  const { bytes, inodes } = await walk(facts.writablePaths);
   return { bytes: bytes + (await unlinkedBytes(facts)), inodes };
 }
 
-async function diskUsage(options: string[], directories: string[]): Promise<number> {
-  const child = spawn('nice', ['-n', '19', 'du', '-s', '-x', '-c', ...options, '--', ...directories], {
+/** `timeout` makes a process group of them, and passes the signal that ends it on to all. */
+async function walk(paths: string[]): Promise<DiskUsage> {
+  const words = [`${(2 * measureTimeoutMs) / 1000}`, 'nice', '-n', '19', 'sh', '-c', walks, 'du', ...paths];
+  const child = spawn('timeout', words, {
     stdio: ['ignore', 'pipe', 'ignore'],
     signal: AbortSignal.timeout(measureTimeoutMs),
     env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' },
@@ -35,9 +38,9 @@ async function diskUsage(options: string[], directories: string[]): Promise<numb
   });
   await once(child, 'close');
   // An exit code other than 0 says that an entry vanished under way, which is daily life here; the total is there all the same.
-  const total = /^(\d+)\ttotal$/m.exec(text)?.[1];
-  if (total === undefined) throw new Error('du printed no total');
-  return Number(total);
+  const [bytes, inodes] = Array.from(text.matchAll(/^(\d+)\ttotal$/gm), ([, total]) => Number(total));
+  if (bytes === undefined || inodes === undefined) throw new Error('du printed no total');
+  return { bytes, inodes };
 }
 
 /** Files that were unlinked but are held open: the one kind that a walk can't see. The host stats them through proc. */
