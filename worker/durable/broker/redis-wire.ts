@@ -148,8 +148,8 @@ export class RedisWire {
     const awaited = this.#awaited.slice(this.#answered);
     this.#awaited = [];
     this.#unsent = [];
-    for (const { reject } of awaited) {
-      reject(new DeliveryError('unknown', 'The connection to Redis was lost before its answer', { cause }));
+    for (const command of awaited) {
+      command.reject(new DeliveryError('unknown', 'The connection to Redis was lost before its answer', { cause }));
     }
     // The other side may be gone: nobody waits for a farewell.
     this.#socket.close().catch(() => undefined);
