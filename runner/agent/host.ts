@@ -49,6 +49,8 @@ class HostSession implements AgentSession {
   /** Of the agent that this session belongs to: another one knows none of its processes. */
   #boot: string | undefined;
   #gone = false;
+  /** Nobody is listened to until listen(): what is asked meanwhile waits for the agent as long as for its answer. */
+  #hungUp = false;
   #arrivals: { resolve(connection: ControlConnection): void; reject(error: RunnerError): void }[] = [];
   readonly #socketDir: string;
   readonly #log: AgentLog;
@@ -70,8 +72,9 @@ class HostSession implements AgentSession {
     });
   }
 
-  listen(): Promise<void> {
-    return this.#listener.listen();
+  async listen(): Promise<void> {
+    await this.#listener.listen();
+    this.#hungUp = false;
   }
 
   get connected(): boolean {
@@ -173,6 +176,7 @@ class HostSession implements AgentSession {
   }
 
   async hangUp(): Promise<void> {
+    this.#hungUp = true;
     this.#connection?.close();
     this.#drop();
     this.#expected.failAll(unavailable());
@@ -198,11 +202,12 @@ class HostSession implements AgentSession {
   #connect(timeoutMs: number): Promise<ControlConnection> | ControlConnection {
     if (this.#connection !== undefined) return this.#connection;
     if (this.#gone) throw unavailable('The sandbox is gone.');
+    const waitMs = this.#hungUp ? Math.max(timeoutMs, requestMs) : timeoutMs;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#arrivals = this.#arrivals.filter((other) => other !== arrival);
         reject(unavailable());
-      }, timeoutMs);
+      }, waitMs);
       const arrival = {
         resolve: (connection: ControlConnection) => {
           clearTimeout(timer);

@@ -61,7 +61,11 @@ function cgroupMounts(mountinfo: string): { unified: string | undefined; control
     const [type, , options] = after?.split(' ') ?? [];
     if (point === undefined) continue;
     if (type === 'cgroup2') unified ??= point;
-    if (type === 'cgroup') for (const option of options?.split(',') ?? []) controllers.set(option, point);
+    if (type !== 'cgroup') continue;
+    // The first: CRIU has mounts of its own for a moment while it restores something.
+    for (const option of options?.split(',') ?? []) {
+      if (!controllers.has(option)) controllers.set(option, point);
+    }
   }
   return { unified, controllers };
 }

@@ -1,5 +1,5 @@
 import { stat, statfs } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Container } from 'dockerode';
 import { RunnerError } from '../protocol/errors.ts';
@@ -43,26 +43,29 @@ export async function sharesNodeDevice(pid: number, maskedPaths: readonly string
 /** Containers' processes on disk, by the engine's own means (CRIU, in its experimental mode). */
 export class Checkpoints {
   readonly #docker: DockerClient;
+  readonly #dataRoot: () => string;
 
-  constructor(docker: DockerClient) {
+  /** `dataRoot`: of the engine's own files. */
+  constructor(docker: DockerClient, dataRoot: () => string) {
     this.#docker = docker;
+    this.#dataRoot = dataRoot;
   }
 
   /** Refuses what would take too long or too much of the disk. */
-  async checkRoom(memoryUsedBytes: number, dataRoot: string): Promise<void> {
+  async checkRoom(memoryUsedBytes: number): Promise<void> {
     if (memoryUsedBytes > memoryBytesMax) throw new RunnerError('engine_failed', 'It uses too much memory to write.');
-    const disk = await statfs(dataRoot);
+    const disk = await statfs(this.#dataRoot());
     if (disk.bavail * disk.bsize >= 2 * memoryUsedBytes + diskMarginBytes) return;
     throw new RunnerError('engine_failed', 'The node’s disk has no room for its memory.');
   }
 
-  /** Its processes have ended when this resolves; they run on where it rejects. */
-  async write(containerId: string): Promise<void> {
+  /** `exit`: its processes have ended when this resolves; they run on where it rejects. Otherwise they stand still, as they did before. */
+  async write(containerId: string, { exit }: { exit: boolean }): Promise<void> {
     const container = withCheckpoints(this.#docker.getContainer(containerId));
     await this.discard(containerId);
-    await container.createCheckpoint({ CheckpointID: name, Exit: true });
+    await container.createCheckpoint({ CheckpointID: name, Exit: exit });
     try {
-      await keepOwnMasks(await this.#folderOf(containerId));
+      await keepOwnMasks(this.folderOf(containerId));
     } catch (cause) {
       // As it is it must never be restored.
       await this.discard(containerId);
@@ -70,9 +73,9 @@ export class Checkpoints {
     }
   }
 
-  async #folderOf(containerId: string): Promise<string> {
-    const { ResolvConfPath } = await this.#docker.getContainer(containerId).inspect();
-    return join(dirname(ResolvConfPath), 'checkpoints', name);
+  /** Where its images are, or are looked for by restore(). */
+  folderOf(containerId: string): string {
+    return join(this.#dataRoot(), 'containers', containerId, 'checkpoints', name);
   }
 
   async restore(containerId: string): Promise<void> {

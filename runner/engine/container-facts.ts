@@ -63,6 +63,10 @@ export class ContainerFactsCache {
       readFile(`/proc/${pid}/cgroup`, 'utf8'),
       readFile('/proc/self/mountinfo', 'utf8'),
     ]);
+    // CRIU puts what it restores into the group that it is told: what were in another one would have no limits.
+    if (!membership.includes(containerId)) {
+      throw new RunnerError('engine_failed', 'The container is not in a control group of its own.');
+    }
     const driver = found.GraphDriver.Data as Record<string, string> | null;
     const layer = driver?.['UpperDir'];
     return {

@@ -2,28 +2,37 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { RunnerError } from '../protocol/errors.ts';
 import { asError, engineMessage, engineStatus, type DockerClient } from './docker-client.ts';
 import { packLayer, unpackLayer } from './layer.ts';
+import type { CapturedMemory } from './memory-images.ts';
 
 /** An engine that is started anew is back within this. */
 const thawWithinMs = 30_000;
 const thawRetryMs = 500;
 
-export interface CapturedLayer {
+export interface Captured {
   /** The image under the layer, by the hash of its content. */
   image: string;
-  /** A tar, as layer.ts makes it. Fails, never just ends, when it is not whole. */
+  /** A tar, as layer.ts makes it. Fails, never just ends, when it is not whole. A container that ran goes on at its end. */
   layer: AsyncIterable<Uint8Array>;
+  /** Of the same moment; read after the layer. */
+  memory: CapturedMemory | undefined;
+  /** Why there is none although it was asked for. */
+  memoryFailure: Error | undefined;
+}
+
+interface Capture<T> {
+  docker: DockerClient;
+  containerId: string;
+  /** Writes down what runs in a container that stands still; absent where its files are enough. */
+  captureMemory?: (() => Promise<CapturedMemory>) | undefined;
+  consume: (captured: Captured) => Promise<T>;
 }
 
 /**
- * A container that runs stands still while `consume` reads; one that is paused or has ended stays so. Whatever `consume` does, nothing reads
- * its files any more when it goes on.
+ * A container that runs stands still until its layer has been read; one that is paused or has ended stays so. Whatever `consume` does,
+ * nothing reads its files any more when it goes on.
  */
-export async function captureContainer<T>(
-  docker: DockerClient,
-  containerId: string,
-  consume: (captured: CapturedLayer) => Promise<T>,
-  signal: AbortSignal,
-): Promise<T> {
+export async function captureContainer<T>(capture: Capture<T>, signal: AbortSignal): Promise<T> {
+  const { docker, containerId, captureMemory, consume } = capture;
   const { directory, image, state } = await readLayer(docker, containerId);
   const running = state === 'running';
   if (running) {
@@ -34,29 +43,50 @@ export async function captureContainer<T>(
         throw engineFailed('could not freeze a container', cause);
       });
   }
+  const goOn = once(async () => (running ? await thaw(docker, containerId) : undefined));
   const over = new AbortController();
   const walk = packLayer(directory, AbortSignal.any([signal, over.signal]));
   try {
     signal.throwIfAborted();
     const stillness = running ? 'paused' : state;
-    return await consume({ image, layer: standingStill(walk, docker, containerId, stillness) });
+    const memory = await captureMemory?.().catch(asError);
+    const layer = standingStill(walk, { docker, containerId, stillness, goOn });
+    const failed = memory instanceof Error;
+    return await consume({
+      image,
+      layer,
+      memory: failed ? undefined : memory,
+      memoryFailure: failed ? memory : undefined,
+    });
   } finally {
     over.abort(new Error('nobody reads on'));
     await walk.return(undefined).catch(() => undefined); // what it has failed with was told to its reader
-    if (running) await thaw(docker, containerId);
+    await goOn();
   }
+}
+
+const once = (work: () => Promise<void>): (() => Promise<void>) => {
+  let done: Promise<void> | undefined;
+  return () => (done ??= work());
+};
+
+interface Standing {
+  docker: DockerClient;
+  containerId: string;
+  stillness: LayerState;
+  goOn: () => Promise<void>;
 }
 
 /** Fails at its end where the container did not stay as it was: one that is ended, or whose engine stops, may run on for a moment first. */
 async function* standingStill(
   walk: AsyncIterable<Uint8Array>,
-  docker: DockerClient,
-  containerId: string,
-  stillness: LayerState,
+  { docker, containerId, stillness, goOn }: Standing,
 ): AsyncGenerator<Uint8Array> {
   yield* walk;
-  if ((await readLayer(docker, containerId)).state === stillness) return;
-  throw new RunnerError('sandbox_not_running', 'The sandbox did not stand still while its files were read.');
+  if ((await readLayer(docker, containerId)).state !== stillness) {
+    throw new RunnerError('sandbox_not_running', 'The sandbox did not stand still while its files were read.');
+  }
+  await goOn();
 }
 
 /** What a container that was made and not started yet begins with. */

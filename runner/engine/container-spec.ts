@@ -129,7 +129,7 @@ export function containerSpec(
   address?: string,
 ): CreateOptions {
   const { installationId, agent } = context;
-  const hostname = randomBytes(6).toString('hex');
+  const hostname = request.memory?.facts.hostname ?? randomBytes(6).toString('hex');
   return {
     name: containerName(installationId, request.slot),
     // By id: the tag may be moved between its inspection and this.

@@ -3,6 +3,7 @@ import type { ContainerFactsCache } from './container-facts.ts';
 import { containerSpec, type ImageFacts, type SpecContext } from './container-spec.ts';
 import type { DockerClient } from './docker-client.ts';
 import { createFailure, startFailure } from './engine-failures.ts';
+import type { CapturedMemory } from './memory-images.ts';
 import type { SandboxNetwork } from './network.ts';
 import type { ContainerRequest } from './port.ts';
 
@@ -15,26 +16,29 @@ interface StartParts {
   spec: SpecContext;
   /** Into a container that was made and not started yet. */
   fill: (containerId: string, filesystem: AsyncIterable<Uint8Array>, signal: AbortSignal) => Promise<void>;
+  /** Starts it with what ran elsewhere; false where that can't be brought back, and nothing runs in it yet. */
+  restore: (containerId: string, network: 'on' | 'off', memory: CapturedMemory) => Promise<boolean>;
   remove: (containerId: string) => Promise<void>;
 }
 
-/** From a request to a container that runs, as the engine's port has it; answers its id. */
+/** From a request to a container that runs, as the engine's port has it. */
 export async function startContainer(
   parts: StartParts,
   { image, request }: { image: ImageFacts; request: ContainerRequest },
   signal: AbortSignal,
-): Promise<string> {
-  const { docker, facts, bridge, resolver, fill, remove } = parts;
+): Promise<{ containerId: string; memoryKept: boolean }> {
+  const { docker, facts, bridge, resolver, fill, restore, remove } = parts;
   const containerId = await create(parts, image, request);
   try {
     signal.throwIfAborted();
     if (request.filesystem) await fill(containerId, request.filesystem, signal);
     if (request.egress) await bridge.setEgress(containerId, request.egress, async () => undefined);
-    const { network } = request;
+    const { network, memory } = request;
+    const memoryKept = memory !== undefined && (await restore(containerId, network, memory));
     const start = () => docker.getContainer(containerId).start();
-    await startConfined({ containerId, network }, start, { docker, facts, bridge, resolver });
+    if (!memoryKept) await startConfined({ containerId, network }, start, { docker, facts, bridge, resolver });
     signal.throwIfAborted();
-    return containerId;
+    return { containerId, memoryKept };
   } catch (cause) {
     await remove(containerId);
     if (signal.aborted) throw signal.reason;

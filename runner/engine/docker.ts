@@ -3,7 +3,7 @@ import { RunnerError } from '../protocol/errors.ts';
 import type { SandboxMetrics } from '../protocol/jobs.ts';
 import { findContainerExit } from './container-exit.ts';
 import { ContainerFactsCache, type ContainerFacts } from './container-facts.ts';
-import { captureContainer, fillContainer, type CapturedLayer } from './container-layer.ts';
+import { captureContainer, fillContainer, type Captured } from './container-layer.ts';
 import { containerName, installationLabel, sizeLimits, slotLabel } from './container-spec.ts';
 import { ContainerRest } from './container-rest.ts';
 import { startContainer } from './container-start.ts';
@@ -21,7 +21,9 @@ import { readNodeFacts, type EngineInfo, type NodeFacts } from './node-facts.ts'
 import { removeContainer } from './removal.ts';
 import { examineContainer } from './runtime.ts';
 import { runcRisks } from './runc-probe.ts';
+import type { CapturedMemory } from './memory-images.ts';
 import type {
+  CaptureRequest,
   Container,
   ContainerEngine,
   ContainerEvent,
@@ -139,10 +141,24 @@ class DockerEngine implements ContainerEngine {
       resolver,
       spec,
       fill: this.#fill.bind(this),
+      restore: this.#restoreInto.bind(this),
       remove: this.remove.bind(this),
     };
-    const id = await startContainer(parts, { image, request }, signal);
-    return { id, slot: request.slot, state: 'running', imageEnv: image.env };
+    const { containerId, memoryKept } = await startContainer(parts, { image, request }, signal);
+    return { id: containerId, slot: request.slot, state: 'running', imageEnv: image.env, memoryKept };
+  }
+
+  /** False where it can't be brought back: then nothing runs in it yet. */
+  async #restoreInto(containerId: string, network: 'on' | 'off', memory: CapturedMemory): Promise<boolean> {
+    try {
+      await this.#rest.begin(containerId, network, memory);
+      return true;
+    } catch (error) {
+      // What is wrong with the bytes themselves is wrong with the snapshot.
+      if (error instanceof RunnerError && error.code === 'snapshot_corrupt') throw error;
+      this.#options.log.warn('restore_failed', { containerId, error: asError(error) });
+      return false;
+    }
   }
 
   async #addressOf(containerId: string): Promise<string | undefined> {
@@ -221,12 +237,21 @@ class DockerEngine implements ContainerEngine {
   }
 
   async capture<T>(
-    containerId: string,
-    consume: (captured: CapturedLayer) => Promise<T>,
+    { containerId, memory }: CaptureRequest,
+    consume: (captured: Captured) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
     this.#requireSnapshots();
-    return await captureContainer(this.#docker, containerId, consume, signal);
+    const captureMemory = {
+      live: () => this.#rest.copyMemory(containerId),
+      written: () => this.#rest.keptMemory(containerId),
+      none: undefined,
+    }[memory];
+    try {
+      return await captureContainer({ docker: this.#docker, containerId, captureMemory, consume }, signal);
+    } finally {
+      if (memory === 'live') await this.#rest.discard(containerId);
+    }
   }
 
   async #fill(containerId: string, filesystem: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {

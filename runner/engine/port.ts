@@ -1,6 +1,7 @@
 import type { EgressRules } from '../protocol/egress.ts';
 import type { SandboxMetrics } from '../protocol/jobs.ts';
-import type { CapturedLayer } from './container-layer.ts';
+import type { Captured } from './container-layer.ts';
+import type { CapturedMemory } from './memory-images.ts';
 
 /** What the runner needs of a container engine. docker.ts implements it; nothing else knows the engine. */
 export interface ContainerEngine {
@@ -49,7 +50,7 @@ export interface ContainerEngine {
    * A container's writable layer, of one moment: what runs stands still until `consume` settles. Throws not_supported, sandbox_not_running,
    * engine_failed, or what `consume` threw.
    */
-  capture<T>(containerId: string, consume: (captured: CapturedLayer) => Promise<T>, signal: AbortSignal): Promise<T>;
+  capture<T>(request: CaptureRequest, consume: (captured: Captured) => Promise<T>, signal: AbortSignal): Promise<T>;
   /** Every container that carries this installation's id. */
   list(): Promise<Container[]>;
   /** From the host's cgroup files and the storage watcher, never from inside. */
@@ -80,11 +81,21 @@ export interface ContainerRequest {
   egress?: EgressRules;
   /** What its writable layer begins with, as capture() gave it. */
   filesystem?: AsyncIterable<Uint8Array>;
+  /** What runs in it from its first moment on, as capture() gave it; read after `filesystem`. */
+  memory?: CapturedMemory;
+}
+
+export interface CaptureRequest {
+  containerId: string;
+  /** 'live': what runs in it, which must have no connection to the host. 'written': what checkpoint() has left. 'none': its files alone. */
+  memory: 'live' | 'written' | 'none';
 }
 
 export interface StartedContainer extends Container {
   /** The image's own environment (PATH and the like). The agent is started without it: what runs in the sandbox should get it. */
   imageEnv: Record<string, string>;
+  /** Whether what was to run in it does: where it could not be brought back, it has begun with its files. */
+  memoryKept: boolean;
 }
 
 /** Why a container is no longer there to talk to. */

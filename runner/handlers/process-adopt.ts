@@ -32,3 +32,22 @@ export function adoptProcesses(context: AdoptionContext, sandbox: Sandbox & { ho
     running.rejoin();
   }
 }
+
+/** The same for those that came with a snapshot's memory. */
+export function inheritProcesses(
+  context: AdoptionContext,
+  sandbox: Sandbox & { home: Home },
+  processes: readonly { processId: string; timeoutMs: number }[],
+): void {
+  for (const { processId, timeoutMs } of processes) {
+    context.journal.saveProcess(sandbox.id, { processId, deadlineMonotonicMs: monotonicMs() + timeoutMs });
+  }
+  adoptProcesses(context, sandbox);
+}
+
+/** What is left of the time of those that have a deadline: it goes with a snapshot's memory. */
+export const promisedProcesses = (journal: Journal, sandboxId: string): { processId: string; timeoutMs: number }[] =>
+  journal.processes(sandboxId).map(({ processId, deadlineMonotonicMs }) => ({
+    processId,
+    timeoutMs: Math.max(0, deadlineMonotonicMs - monotonicMs()),
+  }));

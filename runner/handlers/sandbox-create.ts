@@ -5,6 +5,7 @@ import { beginDeadline } from '../sandboxes/deadline.ts';
 import { isLive, type Home, type Sandbox } from '../sandboxes/sandbox.ts';
 import { expiresAtMs } from '../sandboxes/table.ts';
 import type { HandlerContext, LifecycleHandler, LifecycleWork } from './handler.ts';
+import { inheritProcesses } from './process-adopt.ts';
 
 export const createSandbox: LifecycleHandler<'sandbox.create'> = (context, job, signal) =>
   context.containers.create(() => create(context, job, signal));
@@ -23,7 +24,7 @@ const create: LifecycleHandler<'sandbox.create'> = async (context, job, signal) 
   sandboxes.put(sandbox);
   let home: Home | undefined;
   try {
-    const { container, warm, inherited } = await obtain(context, job, signal);
+    const { container, warm, inherited, memoryKept, processes } = await obtain(context, job, signal);
     home = homeOf(container);
     signal.throwIfAborted();
     sandboxes.settle(sandbox, home);
@@ -33,7 +34,8 @@ const create: LifecycleHandler<'sandbox.create'> = async (context, job, signal) 
     signal.throwIfAborted();
     sandbox.state = 'running';
     sandboxes.setDeadline(sandbox, beginDeadline(job.spec, monotonicMs()));
-    return { state: 'running', expiresAtMs: expiresAtMs(sandbox), warm };
+    if (memoryKept) inheritProcesses(context, Object.assign(sandbox, { home }), processes);
+    return { state: 'running', expiresAtMs: expiresAtMs(sandbox), warm, memoryKept };
   } catch (error) {
     if (home) await containers.discard(home);
     // Overtaken by a kill, the entry is the kill's tombstone and stays.
@@ -42,17 +44,14 @@ const create: LifecycleHandler<'sandbox.create'> = async (context, job, signal) 
   }
 };
 
-/** A container of the template, or one that begins with a snapshot's files and, where that passes it on, its environment. */
-async function obtain(
-  { containers, snapshots }: HandlerContext,
-  { spec }: LifecycleWork<'sandbox.create'>,
-  signal: AbortSignal,
-) {
-  if (!spec.snapshot) return { ...(await containers.obtain(spec, signal)), inherited: {} };
-  return await snapshots.boot(spec.snapshot, signal, async ({ environment, filesystem }) => ({
-    ...(await containers.obtain(spec, signal, filesystem)),
-    inherited: environment,
-  }));
+/** A container of the template, or one that begins with what a snapshot holds and, where that passes it on, its environment. */
+async function obtain(context: HandlerContext, { spec }: LifecycleWork<'sandbox.create'>, signal: AbortSignal) {
+  const { containers, snapshots } = context;
+  if (!spec.snapshot) return { ...(await containers.obtain(spec, signal)), inherited: {}, processes: [] };
+  return await snapshots.boot(spec.snapshot, signal, async ({ environment, filesystem, memory, processes }) => {
+    const beginning = { filesystem, memory: context.checkpointing.capability === 'criu' ? memory : undefined };
+    return { ...(await containers.obtain(spec, signal, beginning)), inherited: environment, processes };
+  });
 }
 
 const homeOf = ({ containerId, slot, session }: Home): Home => ({ containerId, slot, session });

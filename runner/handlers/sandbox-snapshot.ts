@@ -3,11 +3,14 @@ import { limits } from '../protocol/limits.ts';
 import type { EndReason } from '../protocol/node-report.ts';
 import type { Sandbox } from '../sandboxes/sandbox.ts';
 import { expiresAtMs } from '../sandboxes/table.ts';
-import type { LifecycleHandler } from './handler.ts';
+import type { SnapshotSubject } from '../snapshots/snapshots.ts';
+import type { HandlerContext, LifecycleHandler } from './handler.ts';
+import { promisedProcesses } from './process-adopt.ts';
 import { getSteady } from './sandbox-pause.ts';
 
 /**
- * Its files, sealed, into this node's store; what runs stands still meanwhile. A repeat takes them anew. One that ends under it has none:
+ * Its files and, where the node can write it down, what runs in it, sealed, into this node's store; it stands still meanwhile. A repeat takes
+ * them anew. One that ends under it has none:
  * sandbox_ended then says why it did, whatever broke first.
  */
 export const snapshotSandbox: LifecycleHandler<'sandbox.snapshot'> = async (context, job, signal) => {
@@ -19,13 +22,16 @@ export const snapshotSandbox: LifecycleHandler<'sandbox.snapshot'> = async (cont
       'This node cannot make a running sandbox stand still; pause it, then take it.',
     );
   }
-  const asked = {
-    id: job.snapshotId,
+  const subject = {
+    containerId: home.containerId,
     tenantId: sandbox.tenantId,
-    key: Buffer.from(job.key, 'base64'),
     environment: job.passEnvironment ? journal.environment(sandbox.id).own : {},
+    memory: memoryFor(context, sandbox),
+    session: home.session,
+    processes: promisedProcesses(journal, sandbox.id),
   };
-  const snapshot = await snapshots.take(home.containerId, asked, signal).catch((error: unknown) => {
+  const named = { id: job.snapshotId, key: Buffer.from(job.key, 'base64') };
+  const snapshot = await snapshots.take(subject, named, signal).catch((error: unknown) => {
     if (!isSteady(sandbox)) throw endedUnder(sandbox, error);
     throw isLate(error) ? tookTooLong(error) : error;
   });
@@ -36,6 +42,12 @@ export const snapshotSandbox: LifecycleHandler<'sandbox.snapshot'> = async (cont
   sandboxes.save(sandbox);
   return { state: sandbox.state, expiresAtMs: expiresAtMs(sandbox), snapshot };
 };
+
+function memoryFor({ checkpointing }: HandlerContext, { rest }: Sandbox): SnapshotSubject['memory'] {
+  if (rest === 'stopped') return 'none';
+  if (rest === 'checkpointed') return 'written';
+  return checkpointing.capability === 'criu' ? 'live' : 'none';
+}
 
 const isSteady = (sandbox: Sandbox): sandbox is Sandbox & { state: 'running' | 'paused' } =>
   sandbox.state === 'running' || sandbox.state === 'paused';

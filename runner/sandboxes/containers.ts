@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { AgentSession } from '../agent/session.ts';
 import { delay, within } from '../clock.ts';
+import type { CapturedMemory } from '../engine/memory-images.ts';
 import type { ContainerEngine } from '../engine/port.ts';
 import { whenAgentReady } from '../engine/ready.ts';
 import type { Logger } from '../log.ts';
@@ -21,6 +22,19 @@ export const DEFAULT_CWD = '/home/user';
 export interface Obtained extends Home {
   /** The image's own environment: the agent runs with an empty one. */
   imageEnv: Record<string, string>;
+}
+
+interface ObtainedFor {
+  container: Obtained;
+  warm: boolean;
+  /** Whether what it was to begin with goes on in it. */
+  memoryKept: boolean;
+}
+
+/** What a container begins with instead of its image alone. */
+export interface Beginning {
+  filesystem: AsyncIterable<Uint8Array>;
+  memory: CapturedMemory | undefined;
 }
 
 /** The warm pool, as far as a create needs it. */
@@ -67,16 +81,12 @@ export class Containers {
   }
 
   /** Throws image_unsupported, engine_failed or the signal's reason; then nothing is left behind. */
-  async obtain(
-    spec: SandboxSpec,
-    signal: AbortSignal,
-    filesystem?: AsyncIterable<Uint8Array>,
-  ): Promise<{ container: Obtained; warm: boolean }> {
+  async obtain(spec: SandboxSpec, signal: AbortSignal, beginning?: Beginning): Promise<ObtainedFor> {
     // What a container begins with is put in place before it is started, and a warm one has been.
-    if (filesystem) return { container: await this.#startCold(spec, signal, filesystem), warm: false };
+    if (beginning) return { ...(await this.#startCold(spec, signal, beginning)), warm: false };
     const fits = this.#parts.resizes || this.#hasWarmSize(spec);
     const claimed = fits ? this.#parts.pool.claim({ image: spec.template.image, network: spec.network }) : undefined;
-    if (!claimed) return { container: await this.#startCold(spec, signal), warm: false };
+    if (!claimed) return { ...(await this.#startCold(spec, signal)), warm: false };
     try {
       // Nothing but the agent has run in it so far.
       await Promise.all([this.#fit(claimed, spec), this.#confine(claimed, spec)]);
@@ -84,7 +94,7 @@ export class Containers {
       await this.discard(claimed);
       throw engineFault(error);
     }
-    return { container: claimed, warm: true };
+    return { container: claimed, warm: true, memoryKept: false };
   }
 
   async #confine(container: Home, { egress }: SandboxSpec): Promise<void> {
@@ -145,11 +155,11 @@ export class Containers {
     await this.#parts.engine.resize(home.containerId, { cpus: spec.cpus, memoryMiB: spec.memoryMiB });
   }
 
-  async #startCold(spec: SandboxSpec, signal: AbortSignal, filesystem?: AsyncIterable<Uint8Array>): Promise<Obtained> {
+  async #startCold(spec: SandboxSpec, signal: AbortSignal, beginning?: Beginning): Promise<Omit<ObtainedFor, 'warm'>> {
     const slot = randomBytes(8).toString('hex');
     this.#starting.add(slot);
     try {
-      return await this.#startSlot(slot, spec, signal, filesystem);
+      return await this.#startSlot(slot, spec, signal, beginning);
     } finally {
       this.#starting.delete(slot);
     }
@@ -159,8 +169,8 @@ export class Containers {
     slot: string,
     spec: SandboxSpec,
     signal: AbortSignal,
-    filesystem: AsyncIterable<Uint8Array> | undefined,
-  ): Promise<Obtained> {
+    beginning: Beginning | undefined,
+  ): Promise<Omit<ObtainedFor, 'warm'>> {
     const socketDir = socketDirOf(this.#parts.dataDir, slot);
     const session = await this.#parts.openSession(socketDir);
     let containerId: string | undefined;
@@ -168,16 +178,37 @@ export class Containers {
       const { cpus, memoryMiB, network, template, egress } = spec;
       const { diskMiB } = this.#parts.warmSize;
       const size = { cpus, memoryMiB, diskMiB };
-      const start = { ...(egress.deny.length > 0 ? { egress } : {}), ...(filesystem ? { filesystem } : {}) };
-      const request = { slot, image: template.image, network, ...size, socketDir, ...start };
+      const { filesystem, memory } = beginning ?? {};
+      const begin = {
+        ...(egress.deny.length > 0 ? { egress } : {}),
+        ...(filesystem ? { filesystem } : {}),
+        ...(memory ? { memory } : {}),
+      };
+      const request = { slot, image: template.image, network, ...size, socketDir, ...begin };
       const started = await this.#parts.engine.start(request, signal);
       containerId = started.id;
+      const container = { containerId, slot, session, imageEnv: started.imageEnv };
+      if (started.memoryKept && (await this.#goesOn(container, signal))) return { container, memoryKept: true };
       await whenAgentReady(session, { engine: this.#parts.engine, id: started.id }, signal);
-      return { containerId, slot, session, imageEnv: started.imageEnv };
+      return { container, memoryKept: false };
     } catch (error) {
       await session.close().catch((closing: unknown) => this.#report('session_close_failed', closing));
       if (containerId) await this.#removeSoon(containerId);
       throw signal.aborted ? signal.reason : engineFault(error);
+    }
+  }
+
+  /** Whether the agent of one that was brought back answers; where it doesn't, the container is started with its files. */
+  async #goesOn(home: Home, signal: AbortSignal): Promise<boolean> {
+    try {
+      await whenAgentReady(home.session, { engine: this.#parts.engine, id: home.containerId }, signal);
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#report('restore_failed', error);
+      await this.#parts.engine.stop(home.containerId);
+      await this.#parts.engine.restart(home.containerId);
+      return false;
     }
   }
 

@@ -1,10 +1,13 @@
-import type { ContainerEngine } from '../engine/port.ts';
+import type { AgentSession } from '../agent/session.ts';
+import type { Captured } from '../engine/container-layer.ts';
+import type { CapturedMemory } from '../engine/memory-images.ts';
+import type { CaptureRequest, ContainerEngine } from '../engine/port.ts';
 import { Gate } from '../gate.ts';
 import type { Logger } from '../log.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import { limits } from '../protocol/limits.ts';
 import type { SnapshotPart, SnapshotSource, TakenSnapshot } from '../protocol/snapshots.ts';
-import { openArchive, packArchive } from './archive.ts';
+import { openArchive, packArchive, type ArchivedMemory } from './archive.ts';
 import { LayerGuard, type LayerLimits } from './layer-guard.ts';
 import { ObjectTransfer } from './object-transfer.ts';
 import { SnapshotStore } from './store.ts';
@@ -30,6 +33,21 @@ export interface SnapshotBoot {
   environment: Record<string, string>;
   /** For the container, before it is started. */
   filesystem: AsyncIterable<Uint8Array>;
+  /** What goes on in it then, and of which processes the host has promised when they end. */
+  memory: CapturedMemory | undefined;
+  processes: ArchivedMemory['processes'];
+}
+
+/** Of what a snapshot is taken. */
+export interface SnapshotSubject {
+  containerId: string;
+  tenantId: string;
+  /** Of all that runs in it; empty unless what boots is to have it. */
+  environment: Record<string, string>;
+  /** 'live': written for the snapshot, if it can be; its agent's connections are cut for it. 'written': by its pause. 'none': files alone. */
+  memory: CaptureRequest['memory'];
+  session: Pick<AgentSession, 'hangUp' | 'listen'>;
+  processes: ArchivedMemory['processes'];
 }
 
 interface SnapshotsParts {
@@ -64,21 +82,38 @@ export class Snapshots {
     await this.#store.open();
   }
 
-  /** The container stands still until its files are in the store here, and no longer. Throws capacity_exhausted where others take too long. */
+  /** The container stands still until its files have been read. Throws capacity_exhausted where others take too long. */
   async take(
-    containerId: string,
-    snapshot: { id: string; tenantId: string; key: Uint8Array; environment: Record<string, string> },
+    subject: SnapshotSubject,
+    { id, key }: { id: string; key: Uint8Array },
     signal: AbortSignal,
   ): Promise<TakenSnapshot> {
-    const { id, key, environment } = snapshot;
+    const { containerId, tenantId, memory, session } = subject;
+    return await this.#taking.pass(tenantId, signal, async () => {
+      // A connection to the host can't be written down. The agent dials until it is listened to again.
+      if (memory === 'live') await session.hangUp();
+      try {
+        const consume = (captured: Captured) => this.#seal(subject, { id, key }, captured, signal);
+        return await this.#parts.engine.capture({ containerId, memory }, consume, signal);
+      } finally {
+        if (memory === 'live') await session.listen();
+      }
+    });
+  }
+
+  async #seal(
+    { environment, processes, session, memory: asked }: SnapshotSubject,
+    { id, key }: { id: string; key: Uint8Array },
+    { image, layer, memory, memoryFailure }: Captured,
+    signal: AbortSignal,
+  ): Promise<TakenSnapshot> {
+    if (asked === 'live') await session.listen();
+    if (memoryFailure) this.#parts.log.warn('checkpoint_failed', { snapshotId: id, error: memoryFailure });
     const guard = new LayerGuard(this.#limits);
-    const consume = async ({ image, layer }: { image: string; layer: AsyncIterable<Uint8Array> }) => {
-      const { sizeBytes } = await this.#store.write(id, packArchive(key, { env: environment }, layer, guard), signal);
-      return { sizeBytes, contentBytes: guard.bytes, image, memoryKept: false };
-    };
-    return await this.#taking.pass(snapshot.tenantId, signal, () =>
-      this.#parts.engine.capture(containerId, consume, signal),
-    );
+    const head = { env: environment, memory: memory ? { ...memory.facts, processes } : null };
+    const archive = packArchive(key, head, { layer, memory: memory?.bytes }, guard);
+    const { sizeBytes } = await this.#store.write(id, archive, signal);
+    return { sizeBytes, contentBytes: guard.bytes, image, memoryKept: memory !== undefined };
   }
 
   /** Hands to `work` what a container begins with. A copy here that has gone, or gone bad, is fetched anew, once. */
@@ -119,11 +154,17 @@ export class Snapshots {
     work: (boot: SnapshotBoot) => Promise<T>,
   ): Promise<T> {
     return await this.#store.use(id, async (file) => {
-      const { head, layer } = await openArchive(Buffer.from(key, 'base64'), file.read(), this.#limits);
+      const archive = await openArchive(Buffer.from(key, 'base64'), file.read(), this.#limits);
+      const { env, memory } = archive.head;
       try {
-        return await work({ environment: inheritEnvironment ? head.env : {}, filesystem: layer });
+        return await work({
+          environment: inheritEnvironment ? env : {},
+          filesystem: archive.layer,
+          memory: memory === null ? undefined : { facts: memory, bytes: archive.memory },
+          processes: memory?.processes ?? [],
+        });
       } finally {
-        await layer.return(undefined);
+        await archive.close();
       }
     });
   }

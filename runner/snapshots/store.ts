@@ -14,7 +14,6 @@ const fileName = /^([0-9a-f]{32})\.sealed$/;
 
 interface Kept {
   sizeBytes: number;
-  usedAtMs: number;
   /** Readers and writers; it is not evicted while there are any. */
   users: number;
 }
@@ -28,6 +27,7 @@ export class SnapshotStore {
   readonly #limitBytes: number;
   readonly #log: Logger;
   readonly #freeBytes: () => Promise<number>;
+  /** The least recently used come first. */
   readonly #kept = new Map<string, Kept>();
 
   /** `freeBytes`: of the file system, unless it is to be asked. */
@@ -41,6 +41,7 @@ export class SnapshotStore {
   /** Finds what an earlier life has left; what that did not finish is removed. */
   async open(): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const found: { id: string; size: number; mtimeMs: number }[] = [];
     for (const name of await readdir(this.#directory)) {
       const path = join(this.#directory, name);
       const id = fileName.exec(name)?.[1];
@@ -49,7 +50,10 @@ export class SnapshotStore {
         continue;
       }
       const { size, mtimeMs } = await stat(path);
-      this.#kept.set(id, { sizeBytes: size, usedAtMs: mtimeMs, users: 0 });
+      found.push({ id, size, mtimeMs });
+    }
+    for (const { id, size } of found.toSorted((a, b) => a.mtimeMs - b.mtimeMs)) {
+      this.#kept.set(id, { sizeBytes: size, users: 0 });
     }
     await this.#trim();
   }
@@ -67,7 +71,7 @@ export class SnapshotStore {
       const { size } = await stat(partial);
       await rename(partial, this.#path(id));
       // Whoever uses the one before it goes on counting here.
-      this.#kept.set(id, Object.assign(this.#kept.get(id) ?? { users: 0 }, { sizeBytes: size, usedAtMs: Date.now() }));
+      this.#used(id, Object.assign(this.#kept.get(id) ?? { users: 0 }, { sizeBytes: size }));
       // Last, so that it is there for whoever wrote it even if it is larger than the limit.
       await this.#trim(id);
       return { sizeBytes: size };
@@ -83,7 +87,7 @@ export class SnapshotStore {
     const kept = this.#kept.get(id);
     if (!kept) throw new RunnerError('snapshot_unavailable', 'The snapshot is not on this node any more.');
     kept.users += 1;
-    kept.usedAtMs = Date.now();
+    this.#used(id, kept);
     const path = this.#path(id);
     try {
       await this.#noteUse(id, path);
@@ -99,6 +103,11 @@ export class SnapshotStore {
       kept.users -= 1;
       await this.#trim();
     }
+  }
+
+  #used(id: string, kept: Kept): void {
+    this.#kept.delete(id);
+    this.#kept.set(id, kept);
   }
 
   /** For the next life of the runner, which knows the order of use by the files' times. */
@@ -129,8 +138,7 @@ export class SnapshotStore {
 
   async #trim(spared?: string): Promise<void> {
     let bytes = [...this.#kept.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    const oldest = [...this.#kept].toSorted(([, a], [, b]) => a.usedAtMs - b.usedAtMs);
-    for (const [id, { sizeBytes, users }] of oldest) {
+    for (const [id, { sizeBytes, users }] of this.#kept) {
       if (bytes <= this.#limitBytes) return;
       if (users > 0 || id === spared) continue;
       await this.remove(id);

@@ -38,6 +38,11 @@ describe('where a container’s cgroup is', () => {
     expect(paths).toMatchObject({ cpu: '/sys/fs/cgroup/cpu,cpuacct/x', cpuAccounting: '/sys/fs/cgroup/cpu,cpuacct/x' });
   });
 
+  test('the system’s own mounts count, whatever another program mounts of it for a moment', () => {
+    const more = '900 25 0:32 / /var/run/.criu.cgyard.x/memory rw - cgroup cgroup rw,memory';
+    expect(locateCgroup(membershipV1, `${mountsV1}\n${more}`)).toEqual(locateCgroup(membershipV1, mountsV1));
+  });
+
   test('version 2, one directory for all', () => {
     const path = `/system.slice/docker-${id}.scope`;
     const paths = locateCgroup(

@@ -100,7 +100,7 @@ describe('by its rules', () => {
         await new Promise((resolve) => setImmediate(resolve));
         atOnce -= 1;
         started.push(request);
-        return { id: `c-${request.slot}`, slot: request.slot, state: 'running', imageEnv: {} };
+        return { id: `c-${request.slot}`, slot: request.slot, state: 'running', imageEnv: {}, memoryKept: false };
       },
       async remove(id) {
         removed.push(id);

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { findSnapshotObstacle } from '../../runner/engine/node-facts.ts';
 import { createLogger } from '../../runner/log.ts';
 import type { TakenSnapshot } from '../../runner/protocol/snapshots.ts';
-import { Snapshots } from '../../runner/snapshots/snapshots.ts';
+import { Snapshots, type SnapshotSubject } from '../../runner/snapshots/snapshots.ts';
 import { startTestEngine, type TestEngine, type TestSandbox } from '../security/sandbox.ts';
 import { waitFor } from '../wait-for.ts';
 
@@ -39,8 +39,16 @@ async function openSnapshots(over: { diskLimitMiB?: number; cacheLimitMiB?: numb
 
 async function take(sandbox: TestSandbox, from = snapshots): Promise<TakenSnapshot & { id: string }> {
   const id = randomBytes(16).toString('hex');
-  return { id, ...(await from.take(sandbox.containerId, { id, tenantId: 't', key, environment: { A: '1' } }, signal)) };
+  return { id, ...(await from.take(subjectOf(sandbox), { id, key }, signal)) };
 }
+const subjectOf = ({ containerId, session }: TestSandbox): SnapshotSubject => ({
+  containerId,
+  tenantId: 't',
+  environment: { A: '1' },
+  memory: 'none',
+  session,
+  processes: [],
+});
 
 /** From this node's copy alone. */
 function boot(taken: TakenSnapshot & { id: string }, from = snapshots): Promise<TestSandbox> {
@@ -182,7 +190,7 @@ test('one that is broken off leaves the sandbox running and no file', async () =
   const files = await readdir(folder);
   const abort = new AbortController();
   const id = randomBytes(16).toString('hex');
-  const taking = snapshots.take(source.containerId, { id, tenantId: 't', key, environment: {} }, abort.signal);
+  const taking = snapshots.take(subjectOf(source), { id, key }, abort.signal);
   taking.catch(() => undefined); // looked at below
   const begun = async () => (await readdir(folder)).some((name) => name.endsWith('.partial'));
   await waitFor('its first bytes', begun, 10_000, 1);
@@ -197,7 +205,7 @@ test('a snapshot of what did not stand still is none', async () => {
   const source = await its.start();
   const container = its.docker.getContainer(source.containerId);
   const thawing = its.engine.capture(
-    source.containerId,
+    { containerId: source.containerId, memory: 'none' },
     async ({ layer }) => {
       await container.unpause();
       for await (const _ of layer);
@@ -212,7 +220,7 @@ test('nothing reads a container’s files any more when it goes on, although its
   const source = await its.start();
   await source.run('head -c 20M /dev/urandom > /large');
   const leaving = its.engine.capture(
-    source.containerId,
+    { containerId: source.containerId, memory: 'none' },
     async ({ layer }) => {
       await layer[Symbol.asyncIterator]().next();
       expect(await walks()).toHaveLength(1);

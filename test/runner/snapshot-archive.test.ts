@@ -92,7 +92,14 @@ describe('a layer that passes the guard', () => {
 
 describe('an archive', () => {
   const pack = async (layer: Uint8Array, env = {}): Promise<Buffer> =>
-    collect(packArchive(key, { env }, pieces(layer), new LayerGuard(roomy)));
+    collect(
+      packArchive(
+        key,
+        { env, memory: null },
+        { layer: pieces(layer, 50_000), memory: undefined },
+        new LayerGuard(roomy),
+      ),
+    );
 
   test('gives back its environment and its layer', async () => {
     await writeFile(join(folder, 'a'), randomBytes(2_000_000));
@@ -107,7 +114,8 @@ describe('an archive', () => {
       yield new Uint8Array(512);
       throw new Error('tar ended with 2');
     };
-    const packing = collect(packArchive(key, { env: {} }, failing(), new LayerGuard(roomy)));
+    const content = { layer: failing(), memory: undefined };
+    const packing = collect(packArchive(key, { env: {}, memory: null }, content, new LayerGuard(roomy)));
     await expect(packing).rejects.toThrow('tar ended with 2');
   });
 

@@ -43,7 +43,7 @@ while True: print(s.recvfrom(100)[1][0])" > /tmp/heard 2>&1 &`;
     const text = library.toString('base64');
     await source.run(`echo ${text} | base64 -d > /opt/hostile.so && echo /opt/hostile.so > /etc/ld.so.preload`);
     const layer = await its.engine.capture(
-      source.containerId,
+      { containerId: source.containerId, memory: 'none' },
       async ({ layer: bytes }) => {
         const chunks: Uint8Array[] = [];
         for await (const chunk of bytes) chunks.push(chunk);

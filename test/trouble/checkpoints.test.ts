@@ -1,10 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { imageTag } from '../../local/images.ts';
-import type { SandboxOutcome } from '../../runner/protocol/jobs.ts';
-import type { Event } from '../runner/support/edge.ts';
-import { attachment, processSpec } from '../runner/support/harness.ts';
+import type { SandboxOutcome, SandboxSpec } from '../../runner/protocol/jobs.ts';
+import { newSandboxId, type Event } from '../runner/support/edge.ts';
+import { attachment, processSpec, sandboxSpec } from '../runner/support/harness.ts';
 import { startTestNode, type TestNode } from '../runner/support/node.ts';
 import { waitFor } from '../wait-for.ts';
 import { findCriu } from './criu/find-criu.ts';
@@ -27,6 +28,9 @@ describe.skipIf(why !== '')(`with CRIU${why}`, () => {
     const pool = [{ template: 'base', image, network: 'off' as const, count: 0 }];
     node.plane.answer = { ...node.plane.answer, pool };
   });
+  /** Also after a restart. */
+  const probed = () => waitFor('the probe', () => node.log().includes('checkpoints work here'), 90_000);
+  beforeEach(probed);
   afterAll(async () => {
     await node?.close();
     await engine?.remove();
@@ -53,11 +57,18 @@ describe.skipIf(why !== '')(`with CRIU${why}`, () => {
     const folder = join(ResolvConfPath, '../checkpoints');
     return (await readdir(folder).catch(() => [])).length > 0 ? folder : undefined;
   };
+  const connected = `python3 -c "
+import socket, threading, time
+server = socket.create_server(('127.0.0.1', 0))
+client = socket.create_connection(server.getsockname())
+server.accept()
+print('connected', flush=True)
+time.sleep(600)"`;
   const counter = 'n=0; while sleep 0.05; do n=$((n+1)); echo $n; done';
 
-  test('the probe finds out that they work, and the heartbeat says so', async () => {
-    const told = () => node.plane.beats.at(-1)?.checkpoint === 'criu' && node.log();
-    expect(await waitFor('the capability in a beat', told, 90_000)).toContain('checkpoints work here');
+  test('the heartbeat says that they work', async () => {
+    await waitFor('a beat after it', () => node.plane.beats.at(-1)?.checkpoint !== 'freeze', 15_000);
+    expect(node.plane.beats.at(-1)?.checkpoint).toBe('criu');
   });
 
   test('a pause frees the memory; resumed, a plain user’s process goes on where it was, and so does its reader', async () => {
@@ -102,13 +113,6 @@ describe.skipIf(why !== '')(`with CRIU${why}`, () => {
 
   test('what can’t be written (a connection within the sandbox) is frozen instead, and goes on', async () => {
     const sandboxId = await node.create();
-    const connected = `python3 -c "
-import socket, threading, time
-server = socket.create_server(('127.0.0.1', 0))
-client = socket.create_connection(server.getsockname())
-server.accept()
-print('connected', flush=True)
-time.sleep(600)"`;
     const channel = await node.edge.deliver(
       'process.start',
       { sandboxId },
@@ -135,6 +139,132 @@ time.sleep(600)"`;
     await node.edge.call('sandbox.kill', { sandboxId }, { revision: 4, graceMs: 0 });
     const left = await engine.docker.listContainers({ all: true }); // the probe of the new life may be among them
     expect(left.map(({ Id }) => Id)).not.toContain(own?.Id ?? 'none');
+  });
+
+  const snapshot = async (sandboxId: string, revision: number) => {
+    const named = { snapshotId: randomBytes(16).toString('hex'), key: randomBytes(32).toString('base64') };
+    const job = { revision, ...named, passEnvironment: true };
+    const { state, snapshot: taken } = outcomeOf(await node.edge.call('sandbox.snapshot', { sandboxId }, job, 60_000));
+    if (!taken) throw new Error('no snapshot was taken');
+    return { state, taken, source: { ...named, id: named.snapshotId, ...taken, url: null, inheritEnvironment: true } };
+  };
+  /** Answers what the runner said of it, too. */
+  const boot = async (source: Awaited<ReturnType<typeof snapshot>>['source'], more: Partial<SandboxSpec> = {}) => {
+    const sandboxId = newSandboxId();
+    const { id, key, sizeBytes, url, inheritEnvironment, image } = source;
+    const spec = sandboxSpec({
+      template: { name: 'base', image },
+      snapshot: { id, key, sizeBytes, url, inheritEnvironment },
+      ...more,
+    });
+    const outcome = outcomeOf(await node.edge.call('sandbox.create', { sandboxId }, { revision: 1, spec }, 60_000));
+    return { sandboxId, outcome };
+  };
+  const counting = `(${counter}) > /workspace/count 2>&1 < /dev/null &`;
+  const counted = 'wc -l < /workspace/count';
+  const goesOn = `n=$(${counted}); until [ $(${counted}) -gt $n ]; do sleep 0.05; done; echo goes on`;
+  const consistent = "awk 'NR != $1 { exit 1 }' /workspace/count && echo consistent";
+  const kill = (sandboxId: string) => node.edge.call('sandbox.kill', { sandboxId }, { revision: 99, graceMs: 0 });
+
+  test('what boots from a snapshot goes on with its processes and files of one moment, each copy by itself', async () => {
+    const sandboxId = await node.create({ env: { FROM: 'the first' } });
+    await run(sandboxId, counting);
+    const channel = await node.edge.deliver(
+      'process.start',
+      { sandboxId },
+      { spec: shell('read -r line; echo "heard $line in $FROM"', { pty: { cols: 80, rows: 24 } }), attach: attachment },
+    );
+    await node.edge.until(channel, (events) => events.some(({ t }) => t === 'started'));
+    const { state, taken, source } = await snapshot(sandboxId, 2);
+    expect([state, taken.memoryKept]).toEqual(['running', true]);
+    expect(await checkpointFolder()).toBeUndefined(); // all that was in memory
+    expect(await run(sandboxId, goesOn)).toBe('goes on\n');
+
+    const copies = await Promise.all([boot(source), boot(source, { memoryMiB: 700, cpus: 0.5 })]);
+    for (const copy of copies) {
+      expect(copy.outcome).toMatchObject({ state: 'running', memoryKept: true });
+      expect(await run(copy.sandboxId, goesOn)).toBe('goes on\n');
+      expect(await run(copy.sandboxId, consistent)).toBe('consistent\n');
+      // The one that reads its terminal does so in each of them; a new one has the environment.
+      expect(await run(copy.sandboxId, 'pgrep -fc "[r]ead -r line"; echo $FROM')).toBe('1\nthe first\n');
+    }
+    const limit = await run(
+      copies[1].sandboxId,
+      'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null',
+    );
+    expect(Number(limit)).toBe(700 * 1024 * 1024);
+    expect(await run(sandboxId, consistent)).toBe('consistent\n');
+    expect(await pause(copies[0].sandboxId, 2)).toMatchObject({ memoryKept: true, memoryFreed: true });
+    expect(await resume(copies[0].sandboxId, 3)).toMatchObject({ memoryKept: true });
+    expect(await run(copies[0].sandboxId, goesOn)).toBe('goes on\n');
+    await Promise.all([sandboxId, ...copies.map((copy) => copy.sandboxId)].map(kill));
+  });
+
+  const restart = async (env: Record<string, string> = {}) => {
+    await node.stop('SIGTERM');
+    await node.start(env);
+  };
+  test.each([false, true])('a paused one stays so, and what was in its memory boots (on disk: %s)', async (onDisk) => {
+    if (!onDisk) await restart({ GLOVEBOX_CHECKPOINTS: 'off' });
+    const sandboxId = await node.create();
+    await run(sandboxId, counting);
+    expect(await pause(sandboxId, 2)).toMatchObject({ memoryKept: true, memoryFreed: onDisk });
+    if (!onDisk) await restart();
+    await probed();
+    const { state, taken, source } = await snapshot(sandboxId, 3);
+    expect([state, taken.memoryKept]).toEqual(['paused', true]);
+    const copy = await boot(source);
+    expect(copy.outcome).toMatchObject({ memoryKept: true });
+    expect(await run(copy.sandboxId, goesOn)).toBe('goes on\n');
+    expect(await resume(sandboxId, 4)).toMatchObject({ memoryKept: true });
+    expect(await run(sandboxId, goesOn)).toBe('goes on\n');
+    await Promise.all([sandboxId, copy.sandboxId].map(kill));
+  });
+
+  test('what can’t be written down is a snapshot of its files, and says so; the sandbox goes on', async () => {
+    const sandboxId = await node.create();
+    const channel = await node.edge.deliver(
+      'process.start',
+      { sandboxId },
+      { spec: shell(connected), attach: attachment },
+    );
+    await node.edge.until(channel, (events) => textOf(events).includes('connected'));
+    await run(sandboxId, `${counting} ${goesOn}`);
+    const { state, taken, source } = await snapshot(sandboxId, 2);
+    expect([state, taken.memoryKept]).toEqual(['running', false]);
+    expect(await run(sandboxId, goesOn)).toBe('goes on\n');
+    const copy = await boot(source);
+    expect(copy.outcome).toMatchObject({ memoryKept: false });
+    expect(await run(copy.sandboxId, `test -s /workspace/count && ! pgrep -f '[c]reate_server'; echo $?`)).toBe('0\n');
+    await Promise.all([sandboxId, copy.sandboxId].map(kill));
+  });
+
+  test('what can’t be brought back begins with its files, and says so', async () => {
+    const sandboxId = await node.create();
+    await run(sandboxId, 'echo kept > /workspace/file');
+    const held = `python3 -c "held = b'x' * (150 << 20); print(len(held), flush=True); import time; time.sleep(600)"`;
+    const channel = await node.edge.deliver('process.start', { sandboxId }, { spec: shell(held), attach: attachment });
+    await node.edge.until(channel, (events) => textOf(events).includes('157286400'));
+    const { taken, source } = await snapshot(sandboxId, 2);
+    expect(taken.memoryKept).toBe(true);
+    const copy = await boot(source, { memoryMiB: 96 });
+    expect(copy.outcome).toMatchObject({ state: 'running', memoryKept: false });
+    expect(await run(copy.sandboxId, 'cat /workspace/file')).toBe('kept\n');
+    await Promise.all([sandboxId, copy.sandboxId].map(kill));
+  });
+
+  test('a command’s time is up in a copy when it would have been in the first', async () => {
+    const sandboxId = await node.create();
+    const spec = shell('sleep 600', { timeoutMs: 10_000 });
+    const channel = await node.edge.deliver('process.start', { sandboxId }, { spec, attach: attachment });
+    await node.edge.until(channel, (events) => events.some(({ t }) => t === 'started'));
+    const { source } = await snapshot(sandboxId, 2);
+    const copy = await boot(source);
+    expect(copy.outcome).toMatchObject({ memoryKept: true });
+    const runs = () => run(copy.sandboxId, 'pgrep -fc "^[s]leep 600"; true');
+    expect(await runs()).toBe('1\n');
+    await waitFor('its end', async () => (await runs()) === '0\n', 25_000, 500);
+    await Promise.all([sandboxId, copy.sandboxId].map(kill));
   });
 
   test('root in a restored sandbox cannot change a device of the node’s, whatever it has done to its own before', async () => {

@@ -41,7 +41,8 @@ export const snapshotView = z
     cpu: z.number().openapi({ description: 'What the sandbox had.' }),
     memoryMiB: z.int(),
     memoryKept: z.boolean().openapi({
-      description: 'Whether processes go on where they were in what boots from it; else its files alone are kept.',
+      description:
+        'Whether processes are kept, and go on where they were in what boots from it on a node that can bring them back; else its files alone.',
     }),
     sizeBytes: z.int().openapi({ description: "What it takes of the tenant's storage." }),
     contentBytes: z.int().openapi({ description: 'Of the files in it, those of the template left out.' }),
@@ -55,7 +56,8 @@ export const createSnapshotRoute = createRoute({
   operationId: 'createSnapshot',
   tags,
   summary: 'Take a snapshot of a sandbox',
-  description: `Its files as they are at one moment. The sandbox stands still while they are read, and goes on; a paused one stays paused.
+  description: `Its files and, where its node can write them down, its processes, as they are at one moment. The sandbox stands still while they are
+read, and goes on; a paused one stays paused. File transfers and requests to ports under way are cut where processes are written down.
 Answers once the snapshot is stored whole, so that any node boots it. It counts towards the tenant's storage and outlives the sandbox.`,
   request: {
     params: sandboxParams,
@@ -129,8 +131,8 @@ export const forkSandboxRoute = createRoute({
   operationId: 'forkSandbox',
   tags,
   summary: 'Fork a running sandbox',
-  description: `Makes sandboxes with its files, metadata, environment and settings, each with an id and tokens of its own. It stands still
-while its files are read, once for all, and goes on. Each of them is made or fails by itself.`,
+  description: `Makes sandboxes with its files, metadata, environment and settings, each with an id and tokens of its own; where its node can write
+them down, its processes go on in them as well. It stands still while it is taken, once for all, and goes on. Each of them is made or fails by itself.`,
   request: {
     params: sandboxParams,
     body: optionalJsonBody(
@@ -149,7 +151,9 @@ while its files are read, once for all, and goes on. Each of them is made or fai
         z
           .object({
             results: z.array(forkedView),
-            memoryKept: z.boolean().openapi({ description: 'Whether processes go on in them where they were.' }),
+            memoryKept: z
+              .boolean()
+              .openapi({ description: 'Whether processes go on, where they were, in all that were made.' }),
           })
           .openapi('Fork'),
       ),

@@ -8,6 +8,7 @@ import { forkSandbox } from '../../../worker/core/snapshots/fork-sandbox.ts';
 import { listSnapshots } from '../../../worker/core/snapshots/list-snapshots.ts';
 import { planParts } from '../../../worker/core/snapshots/store-snapshot.ts';
 import { sweepSnapshots } from '../../../worker/core/storage/sweep-snapshots.ts';
+import { getLogs } from '../../../worker/core/sandboxes/get-logs.ts';
 import { snapshotWorld } from './world.ts';
 
 const unnamed = { name: null, tag: 'default' };
@@ -229,6 +230,25 @@ describe('a fork', () => {
     expect(world.rows('select * from snapshots')).toEqual([]);
     expect(world.dropped).toHaveLength(1);
   });
+
+  test.each([
+    [true, [true, true], true],
+    [true, [true, false], false],
+    [false, [false, false], false],
+  ])(
+    'says truthfully whether processes go on in all of them (taken %s, brought back %j)',
+    async (memory, back, kept) => {
+      const world = await snapshotWorld({ memory, restored: (creates) => back[creates - 1] ?? false });
+      const source = await world.newSandbox();
+      const { results, memoryKept } = await forkSandbox(world.ctx, source.id, two);
+      expect(memoryKept).toBe(kept);
+      const ids = results.map((forked) => ('sandbox' in forked ? forked.sandbox.id : ''));
+      const query = { order: 'asc', cursor: undefined, limit: 100, fromMs: undefined } as const;
+      const logs = await Promise.all(ids.map((id) => getLogs(world.ctx, id, query)));
+      const told = logs.filter((log) => JSON.stringify(log).includes('could not be brought back'));
+      expect(told).toHaveLength(memory ? back.filter((one) => !one).length : 0);
+    },
+  );
 
   test('for which its source’s node has no room goes elsewhere through the store, which keeps nothing', async () => {
     let full = false;

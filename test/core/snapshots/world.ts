@@ -14,6 +14,9 @@ interface Script {
   /** What the runner refuses with. */
   refuse?: (job: string, runnerId: string) => ErrorCode | undefined;
   runners?: string[];
+  /** Whether snapshots have processes in them, and whether the create of so many brings them back. */
+  memory?: boolean;
+  restored?: (creates: number) => boolean;
 }
 
 /** The verbs over a real database with its triggers, a store in memory, and runners that follow a script. */
@@ -28,13 +31,20 @@ export const snapshotWorld = async (script: Script = {}) => {
     if (code !== undefined) throw new ServiceError(code, `no ${job}`);
   };
   const cell = scriptedCell(script.runners ? { runners: script.runners } : {});
-  const snapshot = { sizeBytes, contentBytes: 7, image: `sha256:${'a'.repeat(64)}`, memoryKept: false };
+  const snapshot = {
+    sizeBytes,
+    contentBytes: 7,
+    image: `sha256:${'a'.repeat(64)}`,
+    memoryKept: script.memory ?? false,
+  };
   const lifecycle: Broker['lifecycle'] = async (name, runnerId, data, timeoutMs) => {
     refuse(name, runnerId);
     const source = (data as Partial<JobData<'sandbox.create'>>).spec?.snapshot;
     if (source) sources.push({ runnerId, url: source.url });
+    const memoryKept = script.restored?.(sources.length) ?? false;
     const outcome = await cell.context.broker.lifecycle(name, runnerId, data, timeoutMs);
-    return name === 'sandbox.snapshot' ? { ...outcome, snapshot } : outcome;
+    if (name === 'sandbox.snapshot') return { ...outcome, snapshot };
+    return source ? { ...outcome, memoryKept } : outcome;
   };
   const uploadSnapshot: Broker['uploadSnapshot'] = async (_ref, { runnerId }, job) => {
     refuse('snapshot.upload', runnerId);

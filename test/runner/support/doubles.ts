@@ -47,7 +47,7 @@ export class EngineDouble implements ContainerEngine {
     const container: Container = { id: hex(32), slot: request.slot, state: 'running' };
     this.containers.set(container.id, container);
     if (request.egress) this.egress.set(container.id, request.egress);
-    return { ...container, imageEnv: { PATH: '/usr/bin' } };
+    return { ...container, imageEnv: { PATH: '/usr/bin' }, memoryKept: false };
   }
 
   resizes = 0;
@@ -114,7 +114,7 @@ export class EngineDouble implements ContainerEngine {
   async sample() {
     return { cpuSeconds: 0, memoryUsedBytes: 1, memoryCacheBytes: 1, diskLimitBytes: 1, diskUsedBytes: 1 };
   }
-  async capture(_id: string): Promise<never> {
+  async capture(_request: unknown): Promise<never> {
     throw new RunnerError('not_supported', 'not here');
   }
   async oomKills() {

@@ -57,6 +57,8 @@ export interface CreatedSandbox {
   sandbox: Sandbox;
   /** An earlier request with this Idempotency-Key made it. */
   replayed: boolean;
+  /** Whether the processes of what it was made of go on in it; unknown of one that was made earlier. */
+  memoryKept: boolean | undefined;
 }
 
 /**
@@ -78,7 +80,8 @@ export const createSandbox = async (
   ]);
   if (idempotencyHash !== null) {
     const winner = await findByIdempotencyKey(ctx, input.idempotencyKey ?? '');
-    if (winner) return { sandbox: await waitForWinner(ctx, winner, idempotencyHash), replayed: true };
+    if (winner)
+      return { sandbox: await waitForWinner(ctx, winner, idempotencyHash), replayed: true, memoryKept: undefined };
   }
   const sandboxId = newSandboxId(ctx.cellId);
   const wish = { ...input, template: template.name, exclude: [], prefer: source?.runnerId ?? null };
@@ -89,14 +92,14 @@ export const createSandbox = async (
     ctx.after(ctx.fleet.release(sandboxId));
     const winner = row.idempotencyKey === null ? undefined : await findByIdempotencyKey(ctx, row.idempotencyKey);
     if (!winner) throw await quotaError(ctx, input.cpus, input.memoryMiB);
-    return { sandbox: await waitForWinner(ctx, winner, idempotencyHash ?? ''), replayed: true };
+    return { sandbox: await waitForWinner(ctx, winner, idempotencyHash ?? ''), replayed: true, memoryKept: undefined };
   }
   // It goes on when the client does not wait: a row that is on record is brought to an end, running or failed.
   const launch = launchSandbox(ctx, row, source);
   ctx.after(launch.then(noop, noop).then(() => ctx.fleet.settled(sandboxId)));
-  const sandbox = await launch;
+  const { sandbox, memoryKept } = await launch;
   ctx.accesses.note(sandbox, ctx.actor.tenant, ctx.now());
-  return { sandbox, replayed: false };
+  return { sandbox, replayed: false, memoryKept };
 };
 
 const noop = (): void => undefined;

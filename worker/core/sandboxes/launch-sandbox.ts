@@ -22,14 +22,22 @@ const elsewhere: readonly ErrorCode[] = [
   'not_implemented',
 ];
 
+export interface Launched {
+  sandbox: Sandbox;
+  /** Whether the processes of what it was made of go on in it. */
+  memoryKept: boolean;
+}
+
 /** From a row that is on record and placed to a running sandbox; else to an ended row, and the reason is thrown. */
-export const launchSandbox = async (ctx: Context, created: Sandbox, source?: BootSource): Promise<Sandbox> => {
+export const launchSandbox = async (ctx: Context, created: Sandbox, source?: BootSource): Promise<Launched> => {
   let row = created;
   const refused: string[] = [];
   for (;;) {
     try {
       const outcome = await deliver(ctx, row, source);
-      return await settle(ctx, row, outcome);
+      const memoryKept = outcome.memoryKept === true;
+      const lost = source?.memoryKept === true && !memoryKept;
+      return { sandbox: await settle(ctx, row, outcome, lost ? processesLost : undefined), memoryKept };
     } catch (error) {
       if (row.runnerId !== null) refused.push(row.runnerId);
       const code = error instanceof ServiceError ? error.code : 'internal';
@@ -82,7 +90,17 @@ class Superseded extends ServiceError {
   }
 }
 
-const settle = async (ctx: Context, row: Sandbox, outcome: SandboxOutcome): Promise<Sandbox> => {
+const processesLost = {
+  kind: 'running',
+  message: 'It began with its snapshot’s files: the processes could not be brought back.',
+} as const;
+
+const settle = async (
+  ctx: Context,
+  row: Sandbox,
+  outcome: SandboxOutcome,
+  event: typeof processesLost | undefined,
+): Promise<Sandbox> => {
   if (outcome.state !== 'running') throw new Superseded();
   const set = {
     state: 'running',
@@ -94,7 +112,7 @@ const settle = async (ctx: Context, row: Sandbox, outcome: SandboxOutcome): Prom
   } as const;
   // The route goes out beside the record: if a kill has taken over, its higher revision wins in the shard as well.
   const [running] = await Promise.all([
-    changeSandbox(ctx, { sandboxId: row.id, when: stillCreating(row), set }),
+    changeSandbox(ctx, { sandboxId: row.id, when: stillCreating(row), set, ...(event ? { event } : {}) }),
     publishRoute(ctx, { ...row, ...set }),
   ]);
   if (!running) throw new Superseded();

@@ -13,12 +13,14 @@ export interface BootSource {
   image: string;
   /** Where it was taken: that node needs not fetch it. */
   runnerId: string;
+  /** Whether processes are to go on in it where they were. */
+  memoryKept: boolean;
   /** For a create on that runner. */
   specOn(runnerId: string): Promise<SnapshotSource>;
 }
 
 export const bootSourceOf = (ctx: Context, snapshot: Snapshot, sizeBytes = snapshot.sizeBytes): BootSource => {
-  const { id, template: name, image, runnerId, purpose } = snapshot;
+  const { id, template: name, image, runnerId, purpose, memoryKept } = snapshot;
   const specOn = async (): Promise<SnapshotSource> => {
     const key = snapshotObjectKey(snapshot);
     const [secret, url] = await Promise.all([
@@ -27,7 +29,7 @@ export const bootSourceOf = (ctx: Context, snapshot: Snapshot, sizeBytes = snaps
     ]);
     return { id, key: secret, sizeBytes, url: url ?? null, inheritEnvironment: purpose === 'fork' };
   };
-  return { snapshotId: id, name, image, runnerId, specOn };
+  return { snapshotId: id, name, image, runnerId, memoryKept, specOn };
 };
 
 /** Throws not_found. */

@@ -17,18 +17,18 @@ export interface ForkSandbox {
   timeoutSeconds: number;
 }
 
-export type Forked = { sandbox: Sandbox } | { error: unknown };
+export type Forked = { sandbox: Sandbox; memoryKept: boolean } | { error: unknown };
 
 export interface Fork {
   /** In no order; each was made or failed by itself. */
   results: Forked[];
-  /** Whether processes go on in them where they were. */
+  /** Whether processes go on, where they were, in all that were made. */
   memoryKept: boolean;
 }
 
 /**
- * `count` sandboxes with the files, metadata, environment and settings of one that runs and goes on running. Its files are taken once, and
- * stay on its node as long as all of them find room there. Throws not_found, sandbox_ended, sandbox_not_running, conflict, invalid_argument,
+ * `count` sandboxes with the files, processes, metadata, environment and settings of one that runs and goes on running. It is taken once, and
+ * stays on its node as long as all of them find room there. Throws not_found, sandbox_ended, sandbox_not_running, conflict, invalid_argument,
  * quota_exceeded, or what the runner answered, where none can be made.
  */
 export const forkSandbox = async (ctx: Context, sandboxId: string, input: ForkSandbox): Promise<Fork> => {
@@ -65,7 +65,9 @@ const fork = async (ctx: Context, source: Sandbox, input: ForkSandbox): Promise<
     },
   };
   try {
-    return { results: await createAll(ctx, source, input, boot), memoryKept: snapshot.memoryKept };
+    const results = await createAll(ctx, source, input, boot);
+    const memoryKept = snapshot.memoryKept && results.every((result) => 'error' in result || result.memoryKept);
+    return { results, memoryKept };
   } finally {
     ctx.after(giveUpSnapshot(ctx, snapshot, source));
   }
@@ -86,7 +88,7 @@ const createAll = async (ctx: Context, source: Sandbox, input: ForkSandbox, boot
 
 const createChild = async (ctx: Context, source: Sandbox, input: ForkSandbox, boot: BootSource): Promise<Forked> => {
   try {
-    const { sandbox } = await createSandbox(
+    const { sandbox, memoryKept } = await createSandbox(
       ctx,
       {
         template: source.template,
@@ -110,7 +112,7 @@ const createChild = async (ctx: Context, source: Sandbox, input: ForkSandbox, bo
       },
       boot,
     );
-    return { sandbox };
+    return { sandbox, memoryKept: memoryKept === true };
   } catch (error) {
     return { error };
   }
