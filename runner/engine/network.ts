@@ -15,6 +15,7 @@ import { isolatePorts, setBridgeUp } from './node-network.ts';
 const guardIntervalMs = 5_000;
 /** Of the same container, each at another address. */
 const startTriesMax = 4;
+const nothing: EgressRules = { allow: [], deny: ['0.0.0.0/0'] };
 
 interface SandboxNetworkOptions {
   installationId: string;
@@ -89,16 +90,12 @@ export class SandboxNetwork {
 
   /**
    * Before the first check: the addresses of the containers that an earlier life of the runner left, and the rules that it put in place,
-   * so that they stay without a gap.
+   * so that they stay without a gap. Who is not named is nobody's, perhaps a boot that was cut short, and reaches nothing until it is removed.
    */
   async adopt(egress: ReadonlyMap<string, EgressRules>): Promise<void> {
-    const places = new Map((await this.#network.places()).map((place) => [place.containerId, place]));
-    for (const { containerId, given } of places.values()) {
+    for (const { containerId, given, present } of await this.#network.places()) {
       if (given !== undefined) this.#addresses.assign(containerId, given);
-    }
-    for (const [containerId, rules] of egress) {
-      const { given, present } = places.get(containerId) ?? {};
-      this.#egress.keep({ containerId, address: given ?? present }, rules);
+      this.#egress.keep({ containerId, address: given ?? present }, egress.get(containerId) ?? nothing);
     }
   }
 

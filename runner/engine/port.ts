@@ -7,7 +7,7 @@ import type { CapturedMemory } from './memory-images.ts';
 export interface ContainerEngine {
   /**
    * What was found on this node, for the start-up report and heartbeats. Throws where sandboxes can't be run safely. `egress`: of the
-   * containers that an earlier life left, whose rules stay in force throughout.
+   * containers that an earlier life left and are somebody's, with or without rules, which stay in force throughout.
    */
   prepare(egress?: ReadonlyMap<string, EgressRules>): Promise<EngineReport>;
   /** As of now: 'on' goes while the deny rules can't be kept in place. */

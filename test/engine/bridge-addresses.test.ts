@@ -4,6 +4,7 @@ import { installationLabel, networkName } from '../../runner/engine/container-sp
 import { createDockerEngine } from '../../runner/engine/docker.ts';
 import { dockerSocketPath } from '../../runner/engine/docker-client.ts';
 import { createLogger } from '../../runner/log.ts';
+import type { EgressRules } from '../../runner/protocol/egress.ts';
 import { host, startTestEngine, type TestEngine, type TestSandbox } from '../security/sandbox.ts';
 
 /** What a sandbox's address is in an installation that an earlier version has begun, and where somebody else has it. */
@@ -19,6 +20,9 @@ const addressOf = async ({ containerId }: TestSandbox) => (await endpointOf(cont
 const network = () => its.docker.getNetwork(networkName(its.installationId));
 const isDivided = async () => (await network().inspect()).IPAM?.Config?.[0]?.['IPRange'] !== undefined;
 
+const hex = (address = '') => address.split('.').map((part) => Number(part).toString(16).padStart(2, '0'));
+const chainAt = (address = '') => `GBX-${its.installationId}-S${hex(address).join('')}`;
+
 /** As an earlier version made it: the engine gives the addresses. */
 async function makeOldNetwork(): Promise<void> {
   await network().remove();
@@ -31,12 +35,12 @@ async function makeOldNetwork(): Promise<void> {
 }
 
 /** Another life of the runner on the same installation. */
-const nextLife = async () => {
+const nextLife = async (egress?: ReadonlyMap<string, EgressRules>) => {
   const socketPath = dockerSocketPath(process.env['DOCKER_HOST']);
   const { installationId } = its;
   const log = createLogger((line) => its.logged.push(line));
   const engine = createDockerEngine({ socketPath, installationId, agent: its.agent, log });
-  return { engine, report: await engine.prepare() };
+  return { engine, report: await engine.prepare(egress) };
 };
 
 test('an earlier version’s network is made anew where nothing runs in it; one that rests there gets its address when it is started', async () => {
@@ -106,10 +110,27 @@ test('an address that somebody else has got is given up for another, the rules w
   await its.engine.restart(sandbox.containerId);
   const after = await addressOf(sandbox);
   expect(after).not.toBe(before);
-  const hex = (address = '') => address.split('.').map((part) => Number(part).toString(16).padStart(2, '0'));
   const rules = await host('iptables-save');
-  expect(rules).toContain(`-S${hex(after).join('')}`);
-  expect(rules).not.toContain(`${its.installationId}-S${hex(before).join('')}`);
+  expect(rules).toContain(chainAt(after));
+  expect(rules).not.toContain(chainAt(before));
   expect(its.logged.some((line) => line.includes('address_in_use'))).toBe(true);
   await sandbox.session.close();
+});
+
+test('what an earlier life left and nobody knows, a boot that was cut short perhaps, reaches nothing until it is removed', async () => {
+  const known = await its.start({ network: 'on' });
+  const unknown = await its.start({ network: 'on' });
+  const [ofKnown, ofUnknown] = [chainAt(await addressOf(known)), chainAt(await addressOf(unknown))];
+  await Promise.all([known.session.close(), unknown.session.close()]);
+  await its.engine.close();
+  const { engine } = await nextLife(new Map([[known.containerId, { allow: [], deny: [] }]]));
+  try {
+    const rules = await host('iptables-save', '-t', 'security');
+    expect(rules).toMatch(new RegExp(`-A ${ofUnknown} -j GBX-\\S+-REFUSE`));
+    expect(rules).not.toContain(ofKnown);
+    await engine.remove(unknown.containerId);
+    expect(await host('iptables-save')).not.toContain(ofUnknown);
+  } finally {
+    await engine.close();
+  }
 });
