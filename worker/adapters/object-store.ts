@@ -1,7 +1,7 @@
 import { toHex } from '../core/hex.ts';
 import { chunksOf, streamOf, type ByteInput } from '../core/formats/byte-source.ts';
 import { ServiceError } from '../core/errors.ts';
-import type { ObjectPage, ObjectStore, PresignRequest, Stored, StoredObject } from '../core/ports.ts';
+import type { ObjectPage, ObjectStore, PresignRequest, Stored, StoredObject } from '../core/object-store.ts';
 import type { Env, Settings } from '../env.ts';
 import { presigner } from './presigner.ts';
 

@@ -1,5 +1,5 @@
 import { AwsClient } from 'aws4fetch';
-import type { PresignRequest } from '../core/ports.ts';
+import type { PresignRequest } from '../core/object-store.ts';
 import type { Settings } from '../env.ts';
 
 /** Signs S3 URLs (AWS Signature Version 4, in the query). Undefined where R2's S3 credentials are not configured. */

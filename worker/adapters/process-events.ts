@@ -1,5 +1,6 @@
 import type { Attachment, ProcessSelector } from '../../runner/protocol/process.ts';
 import { limits } from '../../runner/protocol/limits.ts';
+import { concatBytes } from '../core/concat-bytes.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { EventStream, ExecResult, StreamEvent } from '../core/ports.ts';
 import { FrameDecoder } from '../durable/broker/event-frames.ts';
@@ -167,18 +168,9 @@ export const collectExec = async (processId: string, events: ProcessEvents): Pro
       throw new ServiceError('stream_lost', 'Part of the output was lost on the way. The command was not stopped.');
     }
     if (event.t !== 'exit') continue;
-    const join = (stderr: boolean) => concat(output.filter((part) => part.stderr === stderr).map((part) => part.bytes));
+    const join = (stderr: boolean) =>
+      concatBytes(output.filter((part) => part.stderr === stderr).map((part) => part.bytes));
     return { processId, stdout: join(false), stderr: join(true), exit: event.exit };
   }
   throw new ServiceError('stream_lost', 'The output ended before the command did.');
-};
-
-const concat = (parts: Uint8Array[]): Uint8Array => {
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
-  let offset = 0;
-  for (const part of parts) {
-    joined.set(part, offset);
-    offset += part.byteLength;
-  }
-  return joined;
 };

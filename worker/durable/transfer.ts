@@ -1,30 +1,26 @@
 import { DurableObject } from 'cloudflare:workers';
 import type { Env } from '../env.ts';
+import { Meeting, type Party } from './meeting.ts';
 
-/** How long the first to come waits for the other. */
-const MEETING_MS = 10_000;
 /** How long after the last byte its sender may take to say that it was the last. */
 const VOUCH_MS = 10_000;
-const addresses = /^\/(client|runner)\/([0-9a-f]{16})$/;
 
 /** Carries the length of a PUT's content, where it is known: so that what arrives cut is an error and not an end. */
 export const CONTENT_BYTES = 'x-content-bytes';
-
-interface Party {
-  side: string;
-  /** Whom the client was given as the other side; of a runner, who it is. */
-  runnerId: string;
-  request: Request;
-  answer(response: Response): void;
-}
 
 /**
  * Joins one PUT's body to one GET's response: a client's and a runner's, whichever comes first, once. Bytes flow through the runtime's
  * own streams and never through JavaScript. A cut of either aborts the other; neither just ends.
  */
 export class Transfer extends DurableObject<Env> {
-  #waiting: Party | undefined;
-  #met = false;
+  readonly #meeting = new Meeting({
+    refusal,
+    fit: (first, second) => first.request.method !== second.request.method,
+    join: (first, second) => {
+      const [source, sink] = first.request.method === 'PUT' ? [first, second] : [second, first];
+      this.#join(source, sink);
+    },
+  });
   readonly #vouched = Promise.withResolvers<void>();
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -34,42 +30,14 @@ export class Transfer extends DurableObject<Env> {
   }
 
   override async fetch(request: Request): Promise<Response> {
-    const [, side, runnerId] = addresses.exec(new URL(request.url).pathname) ?? [];
-    if (side === undefined || runnerId === undefined) return refusal();
-    if (request.method === 'POST' || request.method === 'DELETE') return this.#judgeEnd(request.method === 'POST');
-    if (this.#met) return refusal();
-    const { promise, resolve } = Promise.withResolvers<Response>();
-    const party: Party = { side, runnerId, request, answer: resolve };
-    const other = this.#waiting;
-    if (!other) return this.#wait(party, promise);
-    const belongs = other.side !== side && other.runnerId === runnerId && other.request.method !== request.method;
-    if (!belongs) return refusal();
-    this.#met = true;
-    this.#waiting = undefined;
-    const [source, sink] = request.method === 'PUT' ? [party, other] : [other, party];
-    this.#join(source, sink);
-    return promise;
+    const { method } = request;
+    return method === 'POST' || method === 'DELETE' ? this.#judgeEnd(method === 'POST') : this.#meeting.arrive(request);
   }
 
   #judgeEnd(whole: boolean): Response {
     if (whole) this.#vouched.resolve();
     else this.#vouched.reject(new Error('the source was cut'));
     return new Response(null, { status: 204 });
-  }
-
-  async #wait(party: Party, met: Promise<Response>): Promise<Response> {
-    this.#waiting = party;
-    const timer = setTimeout(() => {
-      if (this.#waiting !== party) return;
-      this.#met = true;
-      this.#waiting = undefined;
-      party.answer(refusal());
-    }, MEETING_MS);
-    try {
-      return await met;
-    } finally {
-      clearTimeout(timer);
-    }
   }
 
   #join(source: Party, sink: Party): void {
@@ -102,6 +70,5 @@ export class Transfer extends DurableObject<Env> {
   }
 }
 
-/** Also for the wrong side or runner: an id says nothing to whom it was not given. */
 const refusal = (): Response =>
   Response.json({ error: { code: 'not_found', message: 'There is no such transfer.' } }, { status: 404 });

@@ -3,7 +3,8 @@ import { openDirectory } from '../../../db/client.ts';
 import { globArtifacts } from '../../../worker/core/artifacts/glob-artifacts.ts';
 import { grepArtifacts } from '../../../worker/core/artifacts/grep-artifacts.ts';
 import { MemoryBudget } from '../../../worker/core/artifacts/memory-budget.ts';
-import type { Context, StoredObject } from '../../../worker/core/ports.ts';
+import type { StoredObject } from '../../../worker/core/object-store.ts';
+import type { Context } from '../../../worker/core/ports.ts';
 import { SqliteD1 } from '../support/sqlite-d1.ts';
 
 const diskId = '00000000000040008000000000000000';

@@ -1,7 +1,7 @@
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { openDirectory } from '../../../db/client.ts';
-import type { ObjectStore } from '../../../worker/core/ports.ts';
+import type { ObjectStore } from '../../../worker/core/object-store.ts';
 import { sweepStorage, type ListPosition } from '../../../worker/core/storage/sweep-storage.ts';
 import { SqliteD1 } from '../support/sqlite-d1.ts';
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { chunksOf, type ByteInput } from '../../../worker/core/formats/byte-source.ts';
 import { ServiceError } from '../../../worker/core/errors.ts';
-import type { ObjectStore } from '../../../worker/core/ports.ts';
+import type { ObjectStore } from '../../../worker/core/object-store.ts';
 
 const collect = async (content: ByteInput): Promise<Uint8Array> => {
   const chunks: Uint8Array[] = [];

@@ -3,6 +3,7 @@ import { sandboxes, type Sandbox } from '../../../db/cell.ts';
 import { tenants, type Tenant } from '../../../db/directory.ts';
 import { ServiceError } from '../errors.ts';
 import { isSandboxId } from '../ids.ts';
+import { keepRecent } from '../keep-recent.ts';
 import type { Actor, Services } from '../ports.ts';
 import { TokenBuckets } from '../token-buckets.ts';
 
@@ -71,16 +72,6 @@ export class SandboxAccesses {
     keepRecent(this.#found, cachedCount, row.id, { access: accessOf(row, tenant), readAtMs: nowMs });
   }
 }
-
-/** As the last of at most `count`. */
-const keepRecent = <V>(entries: Map<string, V>, count: number, key: string, value: V): void => {
-  entries.delete(key);
-  for (const oldest of entries.keys()) {
-    if (entries.size < count) break;
-    entries.delete(oldest);
-  }
-  entries.set(key, value);
-};
 
 const tooManyMisses = (): ServiceError =>
   new ServiceError('rate_limited', 'Too many sandboxes were asked for that are not there; wait a second.', {

@@ -1,4 +1,5 @@
 import { toHex } from '../hex.ts';
+import { keepRecent } from '../keep-recent.ts';
 import { asc, eq } from 'drizzle-orm';
 import { apiKeys, tenants, type ApiKey, type Tenant } from '../../../db/directory.ts';
 import type { DirectoryDb } from '../../../db/client.ts';
@@ -59,8 +60,8 @@ export class Keyring {
       .limit(1);
     this.#entries.delete(digest);
     this.#unknown.delete(digest);
-    if (row) keep(this.#entries, digest, { held: row, readAtMs: nowMs }, cachedKeysCount);
-    else keep(this.#unknown, digest, nowMs, unknownDigestsCount);
+    if (row) keepRecent(this.#entries, cachedKeysCount, digest, { held: row, readAtMs: nowMs });
+    else keepRecent(this.#unknown, unknownDigestsCount, digest, nowMs);
     return row;
   }
 
@@ -96,13 +97,3 @@ export class Keyring {
     }
   }
 }
-
-/** As the youngest; the oldest go first. */
-const keep = <T>(entries: Map<string, T>, digest: string, value: T, count: number): void => {
-  while (entries.size >= count) {
-    const oldest = entries.keys().next();
-    if (oldest.done) break;
-    entries.delete(oldest.value);
-  }
-  entries.set(digest, value);
-};

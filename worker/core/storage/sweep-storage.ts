@@ -1,7 +1,8 @@
 import { and, asc, eq, isNotNull, isNull, lte, notExists, or, sql } from 'drizzle-orm';
 import { blobs, disks, orphans, skills, uploads } from '../../../db/directory.ts';
 import { blobKey } from '../artifacts/blob-key.ts';
-import type { ObjectPage, Services } from '../ports.ts';
+import type { ObjectPage } from '../object-store.ts';
+import type { Services } from '../ports.ts';
 import { endUpload } from '../uploads/end-upload.ts';
 
 type Stores = Pick<Services, 'directory' | 'objects'>;

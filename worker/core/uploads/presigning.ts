@@ -1,5 +1,6 @@
 import { ServiceError } from '../errors.ts';
-import type { Context, PresignRequest } from '../ports.ts';
+import type { PresignRequest } from '../object-store.ts';
+import type { Context } from '../ports.ts';
 
 /** Throws not_implemented where the deployment has no S3 credentials for its bucket. */
 export const presign = async (ctx: Context, request: PresignRequest): Promise<string> => {

@@ -1,5 +1,6 @@
 import type { OutEvent } from '../../../runner/protocol/channel.ts';
 import { watchEventCredit } from '../../../runner/protocol/files.ts';
+import { concatBytes } from '../../core/concat-bytes.ts';
 import type { ServiceError } from '../../core/errors.ts';
 import { encodeEvent, encodeFailure, signOfLife } from './event-frames.ts';
 import { describeFailure } from './outcome.ts';
@@ -58,7 +59,7 @@ export class EventWriter implements EventSink {
     while (this.#pending.length > 0) {
       const batch = this.#pending;
       this.#pending = [];
-      await this.#writer.write(concat(batch.map((pending) => pending.frame)));
+      await this.#writer.write(joined(batch));
       if (this.#over) return;
       this.#consumed(batch.reduce((sum, pending) => sum + pending.payloadBytes, 0));
       if (!batch.some((pending) => pending.final)) continue;
@@ -85,14 +86,7 @@ const creditOf = (event: OutEvent, bytes: Uint8Array | undefined): number =>
     ? event.events.reduce((sum, change) => sum + watchEventCredit(change), 0)
     : (bytes?.byteLength ?? 0);
 
-const concat = (frames: Uint8Array[]): Uint8Array => {
-  const [first] = frames;
-  if (first && frames.length === 1) return first;
-  const joined = new Uint8Array(frames.reduce((sum, frame) => sum + frame.byteLength, 0));
-  let offset = 0;
-  for (const frame of frames) {
-    joined.set(frame, offset);
-    offset += frame.byteLength;
-  }
-  return joined;
+const joined = (batch: readonly Pending[]): Uint8Array => {
+  const [first] = batch;
+  return first && batch.length === 1 ? first.frame : concatBytes(batch.map(({ frame }) => frame));
 };

@@ -1,5 +1,6 @@
 import type { OutEvent } from '../../../runner/protocol/channel.ts';
 import type { ProcessExit } from '../../../runner/protocol/process.ts';
+import { concatBytes } from '../../core/concat-bytes.ts';
 import type { ServiceError } from '../../core/errors.ts';
 import { EventWriter } from './event-writer.ts';
 import type { EventSink } from './process-reader.ts';
@@ -53,16 +54,9 @@ export class ExecSink implements EventSink {
   }
 
   #join(wanted: (fd: number) => boolean): Uint8Array {
-    const parts = this.#gathered.flatMap(({ event, bytes }) =>
-      event.t === 'data' && bytes && wanted(event.fd) ? [bytes] : [],
+    return concatBytes(
+      this.#gathered.flatMap(({ event, bytes }) => (event.t === 'data' && bytes && wanted(event.fd) ? [bytes] : [])),
     );
-    const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
-    let offset = 0;
-    for (const part of parts) {
-      joined.set(part, offset);
-      offset += part.byteLength;
-    }
-    return joined;
   }
 
   #stream(): void {

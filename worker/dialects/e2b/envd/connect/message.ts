@@ -1,4 +1,5 @@
 import type { z } from '@hono/zod-openapi';
+import { concatBytes } from '../../../../core/concat-bytes.ts';
 import { discardBody } from '../../../../middleware/discard-body.ts';
 import { ConnectError } from './failure.ts';
 
@@ -32,17 +33,7 @@ const collect = async (body: ReadableStream<Uint8Array>): Promise<Uint8Array> =>
     chunks.push(value);
   }
   const [first] = chunks;
-  return first && chunks.length === 1 ? first : concat(chunks, bytes);
-};
-
-const concat = (chunks: readonly Uint8Array[], bytes: number): Uint8Array => {
-  const joined = new Uint8Array(bytes);
-  let offset = 0;
-  for (const chunk of chunks) {
-    joined.set(chunk, offset);
-    offset += chunk.byteLength;
-  }
-  return joined;
+  return first && chunks.length === 1 ? first : concatBytes(chunks);
 };
 
 const tooLong = (): ConnectError =>
