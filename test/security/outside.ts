@@ -81,10 +81,13 @@ async function openNamespace(name: string): Promise<number> {
   await host('ip', 'netns', 'add', name);
   await host('ip', 'link', 'add', name, 'type', 'veth', 'peer', 'name', `${name}p`);
   await host('ip', 'link', 'set', `${name}p`, 'netns', name);
-  const taken = await host('ip', '-4', 'route', 'show');
-  const free = Array.from({ length: 16 }, (_, at) => at * 16).filter((at) => !taken.includes(`192.0.2.${at}/28`));
-  const block = free[randomInt(free.length)];
-  if (block === undefined) throw new Error('192.0.2.0/24 is in use on this machine');
+  // Of other tests', and of a node that has an address or a gateway among them.
+  const routes = (await host('ip', '-4', 'route', 'show')).matchAll(/192\.0\.2\.(\d+)/g);
+  const taken = new Set([...routes].map(([, last]) => Math.floor(Number(last) / 16)));
+  const free = Array.from({ length: 16 }, (_, at) => at).filter((at) => !taken.has(at));
+  const chosen = free[randomInt(Math.max(1, free.length))];
+  if (chosen === undefined) throw new Error('192.0.2.0/24 is in use on this machine');
+  const block = chosen * 16;
   await host('ip', 'addr', 'add', `192.0.2.${block + 1}/28`, 'dev', name);
   await host('ip', 'link', 'set', name, 'up');
   await host('ip', 'netns', 'exec', name, 'ip', 'link', 'set', `${name}p`, 'up');
