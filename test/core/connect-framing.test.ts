@@ -1,8 +1,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
+import { ByteSource } from '../../worker/core/formats/byte-source.ts';
 import { timeoutMsOf } from '../../worker/dialects/e2b/envd/connect/call.ts';
-import { encodeEnvelope, envelopeFlags, openEnvelope } from '../../worker/dialects/e2b/envd/connect/envelope.ts';
+import {
+  encodeEnvelope,
+  envelopeFlags,
+  openEnvelope,
+  openEnvelopes,
+} from '../../worker/dialects/e2b/envd/connect/envelope.ts';
 import { ConnectError } from '../../worker/dialects/e2b/envd/connect/failure.ts';
 import { messageMaxBytes, messageOf, readBody } from '../../worker/dialects/e2b/envd/connect/message.ts';
 
@@ -33,6 +39,35 @@ test('a message arrives whole, wherever its envelope was cut on the way', async 
       expect(messageOf(anything, openEnvelope(body))).toEqual(message);
     }),
   );
+});
+
+const collect = async (chunks: readonly Uint8Array[]): Promise<unknown[]> => {
+  const opened: unknown[] = [];
+  const source = new ByteSource(new Blob(chunks.map((chunk) => chunk.slice())).stream());
+  for await (const message of openEnvelopes(source, 10_000)) opened.push(messageOf(anything, message));
+  return opened;
+};
+
+test('of many messages each arrives, in their order, wherever the stream was cut; one that breaks off in the middle is refused', async () => {
+  const many = fc.array(messages, { maxLength: 6 });
+  await fc.assert(
+    fc.asyncProperty(many, fc.array(fc.nat(), { maxLength: 8 }), fc.nat(), async (sent, cuts, end) => {
+      const bytes = Buffer.concat(sent.map((message) => encodeEnvelope(envelopeFlags.message, message)));
+      expect(await collect(cutAt(bytes, cuts))).toEqual(sent);
+      const lengths = sent.map((message) => encodeEnvelope(envelopeFlags.message, message).length);
+      const places = new Set(lengths.map((_, at) => lengths.slice(0, at).reduce((sum, length) => sum + length, 0)));
+      const brokenOff = end % (bytes.length + 1);
+      const told = await collect([bytes.subarray(0, brokenOff)]).catch((error: unknown) => error);
+      const whole = brokenOff === bytes.length || places.has(brokenOff);
+      expect(told instanceof ConnectError).toBe(!whole);
+    }),
+  );
+});
+
+test('a message of a stream that says it is too long is refused before it is read', async () => {
+  const header = Buffer.alloc(5);
+  header.writeUInt32BE(10_001, 1);
+  await expect(collect([header])).rejects.toMatchObject({ code: 'resource_exhausted' });
 });
 
 test('half an envelope, one and a half, or nothing is refused', () => {

@@ -41,3 +41,17 @@ export const timeoutMsOf = (header: string | undefined): number | undefined => {
 };
 
 export const deadlineExceeded = (): ConnectError => new ConnectError('deadline_exceeded', 'the deadline has passed');
+
+/** What is late goes on: whether it will be done nobody can say. */
+export const inTime = async <T>(timeoutMs: number | undefined, work: Promise<T>): Promise<T> => {
+  if (timeoutMs === undefined) return work;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(deadlineExceeded()), timeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+};

@@ -1,6 +1,7 @@
 import type { z } from '@hono/zod-openapi';
 import { concatBytes } from '../../../../core/concat-bytes.ts';
 import { discardBody } from '../../../../middleware/discard-body.ts';
+import { tooLong } from './envelope.ts';
 import { ConnectError } from './failure.ts';
 
 /** Of a request: a command's arguments and environment, JSON-escaped, or 3 MB of stdin in base64. */
@@ -11,7 +12,7 @@ export const readBody = async (request: Request): Promise<Uint8Array> => {
   const announced = Number(request.headers.get('content-length') ?? Number.NaN);
   if (announced > messageMaxBytes) {
     if (request.body) await discardBody(request.body.getReader());
-    throw tooLong();
+    throw tooLong(messageMaxBytes);
   }
   // HTTP holds the body to the length that was announced.
   if (announced >= 0) return new Uint8Array(await request.arrayBuffer());
@@ -28,16 +29,13 @@ const collect = async (body: ReadableStream<Uint8Array>): Promise<Uint8Array> =>
     bytes += value.byteLength;
     if (bytes > messageMaxBytes) {
       await discardBody(reader);
-      throw tooLong();
+      throw tooLong(messageMaxBytes);
     }
     chunks.push(value);
   }
   const [first] = chunks;
   return first && chunks.length === 1 ? first : concatBytes(chunks);
 };
-
-const tooLong = (): ConnectError =>
-  new ConnectError('resource_exhausted', `a message has at most ${messageMaxBytes} bytes`);
 
 /** Compression is negotiated by these; nobody but identity is spoken here. */
 export const refuseCompression = (request: Request): void => {

@@ -7,6 +7,7 @@ import { callOf, deadlineExceeded, type Call } from './call.ts';
 import { encodeEnvelope, envelopeFlags, openEnvelope } from './envelope.ts';
 import { ConnectError, connectFailure, cutsStream } from './failure.ts';
 import { messageOf, readBody, refuseCompression } from './message.ts';
+import { isStream, lastEnvelope, refuseType, streamed } from './stream.ts';
 
 const keepaliveDefaultSeconds = 90;
 const keepaliveMaxSeconds = 3600;
@@ -39,26 +40,6 @@ export const serverStream = <S extends z.ZodType>(
     }
   },
 });
-
-/** A method of the service that is not served, and by no SDK called. */
-export const unimplementedStream = (path: string): EnvdRoute => ({
-  method: 'POST',
-  path,
-  access: 'token',
-  handler: (c) => {
-    if (!isStream(c)) return refuseType(c);
-    return streamed(lastEnvelope({ error: { code: 'unimplemented', message: `${path} is not implemented` } }));
-  },
-});
-
-const isStream = (c: Handled): boolean =>
-  /^application\/connect\+json\s*(;|$)/i.test(c.req.header('content-type') ?? '');
-const refuseType = (c: Handled): Response => c.body(null, 415, { 'accept-post': 'application/connect+json' });
-
-const streamed = (body: ReadableStream<Uint8Array> | Uint8Array): Response =>
-  new Response(body, { headers: { 'content-type': 'application/connect+json', 'cache-control': 'no-store' } });
-
-const lastEnvelope = (message: object): Uint8Array => encodeEnvelope(envelopeFlags.endOfStream, message);
 
 const keepaliveMs = (c: Handled): number => {
   const asked = Number(c.req.header('keepalive-ping-interval') ?? keepaliveDefaultSeconds);

@@ -3,7 +3,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { toServiceError } from '../../../../api/render-error.ts';
 import { isGone, renderEnvdFailure } from '../error.ts';
 import type { EnvdRoute } from '../route.ts';
-import { callOf, deadlineExceeded, type Call } from './call.ts';
+import { callOf, inTime, type Call } from './call.ts';
 import { connectStatus } from './codes.ts';
 import { ConnectError, connectFailure } from './failure.ts';
 import { messageOf, readBody, refuseCompression } from './message.ts';
@@ -33,17 +33,3 @@ export const unary = <S extends z.ZodType>(
     }
   },
 });
-
-/** What is late goes on: whether it will be done nobody can say. */
-const inTime = async <T>(timeoutMs: number | undefined, work: Promise<T>): Promise<T> => {
-  if (timeoutMs === undefined) return work;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(deadlineExceeded()), timeoutMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-};

@@ -64,6 +64,17 @@ const input = z
   .transform(({ stdin, pty: typed }) => stdin ?? typed ?? new Uint8Array());
 export const inputRequest = selected.extend({ input });
 
+export const streamInputRequest = z
+  .object({
+    start: selected.optional(),
+    data: z.object({ input }).optional(),
+    keepalive: z.object({}).optional(),
+  })
+  .refine(
+    ({ start, data, keepalive }) => [start, data, keepalive].filter((event) => event !== undefined).length === 1,
+    'a message is start, data or keepalive',
+  );
+
 /** By name, or by number. */
 export const signalRequest = selected.extend({
   signal: z

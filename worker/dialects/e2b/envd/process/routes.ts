@@ -1,9 +1,9 @@
-import { unimplementedStream } from '../connect/server-stream.ts';
 import type { EnvdRoute } from '../route.ts';
 import { connectRoute } from './connect.ts';
 import { closeStdinRoute, inputRoute, signalRoute, updateRoute } from './control.ts';
 import { listRoute } from './list.ts';
 import { startRoute } from './start.ts';
+import { streamInputRoute } from './stream-input.ts';
 
 /** E2B's service `process.Process`, whole. */
 export const processRoutes: readonly EnvdRoute[] = [
@@ -14,5 +14,5 @@ export const processRoutes: readonly EnvdRoute[] = [
   closeStdinRoute,
   updateRoute,
   signalRoute,
-  unimplementedStream('/process.Process/StreamInput'),
+  streamInputRoute,
 ];
