@@ -26,7 +26,7 @@ export const snapshotSandbox: LifecycleHandler<'sandbox.snapshot'> = async (cont
     containerId: home.containerId,
     tenantId: sandbox.tenantId,
     environment: job.passEnvironment ? journal.environment(sandbox.id).own : {},
-    memory: memoryFor(context, sandbox),
+    memory: job.memory ? memoryFor(context, sandbox) : 'none',
     session: home.session,
     processes: promisedProcesses(journal, sandbox.id),
   };

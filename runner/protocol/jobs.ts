@@ -207,7 +207,13 @@ export const jobCatalog = {
   /** Takes its files; it stands still meanwhile. `passEnvironment`: what boots from it can have its environment. */
   'sandbox.snapshot': {
     queue: 'lifecycle',
-    data: lifecycleEnvelope.extend({ snapshotId, key: snapshotKey, passEnvironment: z.boolean() }),
+    /** `memory`: with what runs in it, where that can be written down. */
+    data: lifecycleEnvelope.extend({
+      snapshotId,
+      key: snapshotKey,
+      passEnvironment: z.boolean(),
+      memory: z.boolean(),
+    }),
     result: sandboxOutcome,
   },
   /** ttlMs from now; 0: its time is up. onlyExtend: never shorten. */

@@ -8,6 +8,7 @@ const node: fc.Arbitrary<PlacementNode> = fc.record({
   runnerId,
   available: fc.boolean(),
   networks: fc.uniqueArray(network),
+  restoresMemory: fc.boolean(),
   memoryMiB: fc.integer({ min: 256, max: 64_000 }),
   memoryAvailableMiB: fc.integer({ min: 0, max: 64_000 }),
   sandboxLimit: fc.integer({ min: 0, max: 5 }),
@@ -26,6 +27,7 @@ const request = fc.record({
   memoryMiB: fc.integer({ min: 64, max: 8_192 }),
   exclude: fc.array(runnerId, { maxLength: 2 }),
   prefer: fc.option(runnerId),
+  restoresMemory: fc.boolean(),
 });
 const random = fc
   .infiniteStream(fc.double({ min: 0, max: 0.999_999, noNaN: true }))
@@ -56,6 +58,17 @@ test('a refusing, draining, silent or full runner is never chosen', () => {
   );
 });
 
+test('what is to go on with its processes goes where they can be brought back, wherever one such runner fits', () => {
+  fc.assert(
+    fc.property(nodes, request, random, (all, wanted, draw) => {
+      const asked = { ...wanted, prefer: null, restoresMemory: true };
+      const chosen = choosePlace(all, asked, draw);
+      const able = all.some((candidate) => candidate.restoresMemory && fits(candidate, asked));
+      expect(chosen?.restoresMemory ?? false).toBe(able);
+    }),
+  );
+});
+
 test('the preferred runner is chosen wherever it fits', () => {
   fc.assert(
     fc.property(nodes, request, random, (all, wanted, draw) => {
@@ -71,7 +84,7 @@ test('among at most three fitting runners, one with a warm container is taken be
   fc.assert(
     fc.property(nodes, request, random, (all, wanted, draw) => {
       const fitting = all.filter((candidate) => fits(candidate, wanted)).slice(0, 3);
-      const chosen = choosePlace(fitting, { ...wanted, prefer: null }, draw);
+      const chosen = choosePlace(fitting, { ...wanted, prefer: null, restoresMemory: false }, draw);
       fc.pre(chosen !== undefined);
       expect(chosen && warmCount(chosen, wanted)).toBe(
         Math.max(...fitting.map((candidate) => warmCount(candidate, wanted))),

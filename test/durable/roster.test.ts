@@ -11,6 +11,7 @@ const request: PlacementRequest = {
   memoryMiB: 512,
   exclude: [],
   prefer: null,
+  restoresMemory: false,
 };
 
 const beat = (sequence: number, sandboxIds: readonly string[], changes: Partial<Heartbeat> = {}): Heartbeat => ({

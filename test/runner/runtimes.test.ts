@@ -78,7 +78,7 @@ test('where nothing can be frozen, pauses keep files only and say so, and runnin
     (await its.edge.call(name, { sandboxId }, { revision: 2, ...rest })).at(-1);
   expect(await call('sandbox.pause', { memory: true })).toMatchObject({ t: 'error', fault: { code: 'not_supported' } });
   const key = Buffer.alloc(32).toString('base64');
-  const snapshot = { snapshotId: '0'.repeat(32), key, passEnvironment: false };
+  const snapshot = { snapshotId: '0'.repeat(32), key, passEnvironment: false, memory: true };
   expect(await call('sandbox.snapshot', snapshot)).toMatchObject({ t: 'error', fault: { code: 'not_supported' } });
   const paused = await call('sandbox.pause', { memory: false });
   expect(paused).toMatchObject({ t: 'result', value: { state: 'paused', memoryKept: false } });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { CaptureRequest } from '../../runner/engine/port.ts';
 import { RunnerError } from '../../runner/protocol/errors.ts';
 import { EngineDouble } from './support/doubles.ts';
 import { hex } from './support/edge.ts';
@@ -9,8 +10,8 @@ class RemovedMeanwhile extends EngineDouble {
   begun = Promise.withResolvers<string>();
   #removed = Promise.withResolvers<void>();
 
-  override async capture(id: string): Promise<never> {
-    this.begun.resolve(id);
+  override async capture({ containerId }: CaptureRequest): Promise<never> {
+    this.begun.resolve(containerId);
     await this.#removed.promise;
     throw new RunnerError('engine_failed', 'The sandbox’s files could not be copied.');
   }
@@ -31,7 +32,8 @@ afterAll(() => harness.close());
 async function beginSnapshot(ttlMs: number) {
   engine.begun = Promise.withResolvers();
   const { sandboxId } = await harness.create({ ttlMs });
-  const job = { revision: 2, snapshotId: hex(16), key: Buffer.alloc(32).toString('base64'), passEnvironment: false };
+  const key = Buffer.alloc(32).toString('base64');
+  const job = { revision: 2, snapshotId: hex(16), key, passEnvironment: false, memory: true };
   const answer = harness.edge.call('sandbox.snapshot', { sandboxId }, job);
   const containerId = await engine.begun.promise;
   return { answer, containerId };

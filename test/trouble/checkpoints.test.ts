@@ -141,9 +141,9 @@ time.sleep(600)"`;
     expect(left.map(({ Id }) => Id)).not.toContain(own?.Id ?? 'none');
   });
 
-  const snapshot = async (sandboxId: string, revision: number) => {
+  const snapshot = async (sandboxId: string, revision: number, memory = true) => {
     const named = { snapshotId: randomBytes(16).toString('hex'), key: randomBytes(32).toString('base64') };
-    const job = { revision, ...named, passEnvironment: true };
+    const job = { revision, ...named, passEnvironment: true, memory };
     const { state, snapshot: taken } = outcomeOf(await node.edge.call('sandbox.snapshot', { sandboxId }, job, 60_000));
     if (!taken) throw new Error('no snapshot was taken');
     return { state, taken, source: { ...named, id: named.snapshotId, ...taken, url: null, inheritEnvironment: true } };
@@ -179,6 +179,7 @@ time.sleep(600)"`;
     expect([state, taken.memoryKept]).toEqual(['running', true]);
     expect(await checkpointFolder()).toBeUndefined(); // all that was in memory
     expect(await run(sandboxId, goesOn)).toBe('goes on\n');
+    expect((await snapshot(sandboxId, 3, false)).taken.memoryKept).toBe(false);
 
     const copies = await Promise.all([boot(source), boot(source, { memoryMiB: 700, cpus: 0.5 })]);
     for (const copy of copies) {

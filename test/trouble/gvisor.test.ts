@@ -150,6 +150,7 @@ describe.skipIf(why !== '')(`with gVisor${why}`, () => {
       snapshotId: id,
       key,
       passEnvironment: false,
+      memory: true,
     });
     if (taken.snapshot === undefined) throw new Error('no snapshot was taken');
     const { sizeBytes, image } = taken.snapshot;

@@ -27,8 +27,8 @@ const viewSnapshot = (row: Awaited<ReturnType<typeof getSnapshot>>): z.infer<typ
 
 export const registerSnapshots = (app: App): void => {
   app.openapi(routes.createSnapshotRoute, async (c) => {
-    const { name, tag } = c.req.valid('json');
-    const input = { name: name ?? null, tag };
+    const { name, tag, memory } = c.req.valid('json');
+    const input = { name: name ?? null, tag, memory };
     const snapshot = await createSnapshot(contextOf(c), c.req.valid('param').sandboxId, input);
     c.header('location', `/v1/snapshots/${snapshot.id}`);
     return c.json(viewSnapshot(snapshot), 201);

@@ -66,6 +66,7 @@ Answers once the snapshot is stored whole, so that any node boots it. It counts 
         .strictObject({
           name: name.optional().openapi({ description: 'Of two with the same name and tag the older one is deleted.' }),
           tag: tag.default('default'),
+          memory: z.boolean().default(true).openapi({ description: 'false: its files alone.' }),
         })
         .openapi('CreateSnapshot'),
     ),

@@ -6,6 +6,8 @@ export interface PlacementNode {
   /** Heard of lately, and not draining. */
   available: boolean;
   networks: readonly ('on' | 'off')[];
+  /** Brings processes back that were written down elsewhere. */
+  restoresMemory: boolean;
   memoryMiB: number;
   /** The host's own figure, as of the last beat. */
   memoryAvailableMiB: number;
@@ -46,7 +48,7 @@ export const warmCount = (node: PlacementNode, request: Pick<PlacementRequest, '
   node.warm.find((entry) => entry.template === request.template && entry.network === request.network)?.count ?? 0;
 
 /**
- * The preferred one where it fits. Else the better of a few fitting nodes drawn at random: more warm containers of the template first, then less of its memory reserved.
+ * The preferred one where it fits. Else the better of a few fitting nodes drawn at random, of those that bring processes back where that is asked for and there are any: more warm containers of the template first, then less of its memory reserved.
  * `random` gives [0, 1). Undefined where none fits.
  */
 export const choosePlace = (
@@ -57,8 +59,10 @@ export const choosePlace = (
   const fitting = nodes.filter((node) => fits(node, request));
   const preferred = fitting.find(({ runnerId }) => runnerId === request.prefer);
   if (preferred) return preferred;
-  const drawn = Array.from({ length: Math.min(CANDIDATES, fitting.length) }, () => {
-    const [node] = fitting.splice(Math.floor(random() * fitting.length), 1);
+  const able = request.restoresMemory ? fitting.filter((node) => node.restoresMemory) : [];
+  const candidates = able.length > 0 ? able : fitting;
+  const drawn = Array.from({ length: Math.min(CANDIDATES, candidates.length) }, () => {
+    const [node] = candidates.splice(Math.floor(random() * candidates.length), 1);
     return node;
   }).filter((node) => node !== undefined);
   return drawn.sort((a, b) => warmCount(b, request) - warmCount(a, request) || load(a) - load(b))[0];

@@ -221,6 +221,8 @@ export interface PlacementRequest {
   exclude: readonly string[];
   /** The runner that has what it begins with; null: any is as good. */
   prefer: string | null;
+  /** Processes are to go on in it: of the others, those that can bring them back come first. */
+  restoresMemory: boolean;
 }
 
 export interface Fleet {

@@ -11,7 +11,7 @@ import { sweepSnapshots } from '../../../worker/core/storage/sweep-snapshots.ts'
 import { getLogs } from '../../../worker/core/sandboxes/get-logs.ts';
 import { snapshotWorld } from './world.ts';
 
-const unnamed = { name: null, tag: 'default' };
+const unnamed = { name: null, tag: 'default', memory: true };
 const minuteMs = 60_000;
 const everything = { id: undefined, sandboxId: undefined, name: undefined, tag: undefined };
 const firstPage = { ...everything, order: 'desc', cursor: undefined, limit: 100 } as const;
@@ -80,9 +80,9 @@ describe('a snapshot', () => {
   test('takes the place of an older one with its name and tag, whose bytes go later', async () => {
     const world = await snapshotWorld();
     const source = await world.newSandbox();
-    const old = await createSnapshot(world.ctx, source.id, { name: 'work', tag: 'default' });
-    const other = await createSnapshot(world.ctx, source.id, { name: 'work', tag: 'v2' });
-    const fresh = await createSnapshot(world.ctx, source.id, { name: 'work', tag: 'default' });
+    const old = await createSnapshot(world.ctx, source.id, { name: 'work', tag: 'default', memory: true });
+    const other = await createSnapshot(world.ctx, source.id, { name: 'work', tag: 'v2', memory: true });
+    const fresh = await createSnapshot(world.ctx, source.id, { name: 'work', tag: 'default', memory: true });
     expect(await getSnapshot(world.ctx, { name: 'work', tag: 'default' })).toEqual(fresh);
     await expect(getSnapshot(world.ctx, { id: old.id })).rejects.toMatchObject({ code: 'not_found' });
     const { snapshots } = await listSnapshots(world.ctx, firstPage);

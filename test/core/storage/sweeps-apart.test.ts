@@ -6,7 +6,11 @@ import { snapshotWorld } from '../snapshots/world.ts';
 
 test('a snapshot that cannot be removed does not keep the list of objects from going on', async () => {
   const world = await snapshotWorld();
-  const { id } = await createSnapshot(world.ctx, (await world.newSandbox()).id, { name: null, tag: 'default' });
+  const { id } = await createSnapshot(world.ctx, (await world.newSandbox()).id, {
+    name: null,
+    tag: 'default',
+    memory: true,
+  });
   await deleteSnapshot(world.ctx, { id });
   world.pass(16 * 60_000);
   const kept = new Map<string, unknown>();

@@ -1,5 +1,11 @@
 import type { AgentSession, ProcessSink, ReaderHandle } from '../../../runner/agent/session.ts';
-import type { Container, ContainerEngine, ContainerEvent, StartedContainer } from '../../../runner/engine/port.ts';
+import type {
+  CaptureRequest,
+  Container,
+  ContainerEngine,
+  ContainerEvent,
+  StartedContainer,
+} from '../../../runner/engine/port.ts';
 import type { EgressRules } from '../../../runner/protocol/egress.ts';
 import { RunnerError } from '../../../runner/protocol/errors.ts';
 import type { ProcessExit, ProcessSpec } from '../../../runner/protocol/process.ts';
@@ -114,7 +120,7 @@ export class EngineDouble implements ContainerEngine {
   async sample() {
     return { cpuSeconds: 0, memoryUsedBytes: 1, memoryCacheBytes: 1, diskLimitBytes: 1, diskUsedBytes: 1 };
   }
-  async capture(_request: unknown): Promise<never> {
+  async capture(_request: CaptureRequest): Promise<never> {
     throw new RunnerError('not_supported', 'not here');
   }
   async oomKills() {

@@ -84,7 +84,8 @@ export const createSandbox = async (
       return { sandbox: await waitForWinner(ctx, winner, idempotencyHash), replayed: true, memoryKept: undefined };
   }
   const sandboxId = newSandboxId(ctx.cellId);
-  const wish = { ...input, template: template.name, exclude: [], prefer: source?.runnerId ?? null };
+  const begin = { prefer: source?.runnerId ?? null, restoresMemory: source?.memoryKept === true };
+  const wish = { ...input, ...begin, template: template.name, exclude: [] };
   const place = await placeSandbox(ctx, sandboxId, wish);
   const snapshotId = source?.snapshotId ?? null;
   const row = newRow(ctx, input, template, { sandboxId, ...place, snapshotId, idempotencyHash });

@@ -42,7 +42,9 @@ export const launchSandbox = async (ctx: Context, created: Sandbox, source?: Boo
       if (row.runnerId !== null) refused.push(row.runnerId);
       const code = error instanceof ServiceError ? error.code : 'internal';
       const next =
-        elsewhere.includes(code) && refused.length < candidatesCount ? await replace(ctx, row, refused) : undefined;
+        elsewhere.includes(code) && refused.length < candidatesCount
+          ? await replace(ctx, row, { refused, source })
+          : undefined;
       if (!next) throw await fail(ctx, row, error);
       row = next;
     }
@@ -120,9 +122,14 @@ const settle = async (
 };
 
 /** Another runner for the row, or undefined where there is none or the row is no longer ours. */
-const replace = async (ctx: Context, row: Sandbox, refused: readonly string[]): Promise<Sandbox | undefined> => {
+const replace = async (
+  ctx: Context,
+  row: Sandbox,
+  { refused, source }: { refused: readonly string[]; source: BootSource | undefined },
+): Promise<Sandbox | undefined> => {
   try {
-    const place = await placeSandbox(ctx, row.id, { ...row, exclude: refused, prefer: null });
+    const wish = { ...row, exclude: refused, prefer: null, restoresMemory: source?.memoryKept === true };
+    const place = await placeSandbox(ctx, row.id, wish);
     return await changeSandbox(ctx, {
       sandboxId: row.id,
       when: stillCreating(row),

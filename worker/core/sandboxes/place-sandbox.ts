@@ -16,6 +16,7 @@ export const placeSandbox = async (
     memoryMiB: wish.memoryMiB,
     exclude: wish.exclude,
     prefer: wish.prefer,
+    restoresMemory: wish.restoresMemory,
   };
   const place = await ctx.fleet.place(sandboxId, request);
   if (place) return { ...place, network: request.network };

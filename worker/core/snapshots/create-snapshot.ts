@@ -11,6 +11,8 @@ export interface CreateSnapshot {
   /** Of two snapshots with the same name and tag the newer one stays. */
   name: string | null;
   tag: string;
+  /** With its processes, where its node can write them down. */
+  memory: boolean;
 }
 
 /**

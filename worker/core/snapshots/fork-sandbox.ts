@@ -51,7 +51,12 @@ const notForkable = (source: Sandbox): ServiceError =>
     : refusalOf('snapshot', source);
 
 const fork = async (ctx: Context, source: Sandbox, input: ForkSandbox): Promise<Fork> => {
-  const { snapshot, sizeBytes } = await takeSnapshot(ctx, source, { purpose: 'fork', name: null, tag: '' });
+  const { snapshot, sizeBytes } = await takeSnapshot(ctx, source, {
+    purpose: 'fork',
+    name: null,
+    tag: '',
+    memory: true,
+  });
   const stored = bootSourceOf(ctx, snapshot, sizeBytes);
   let storing: Promise<void> | undefined;
   const boot: BootSource = {

@@ -20,6 +20,8 @@ export interface NewSnapshot {
   purpose: SnapshotPurpose;
   name: string | null;
   tag: string;
+  /** With its processes, where its node can write them down. */
+  memory: boolean;
 }
 
 /**
@@ -37,7 +39,7 @@ export const takeSnapshot = async (
   const made = newRow(ctx, source, input);
   if (!(await insert(ctx, made))) throw tooMany();
   try {
-    const taken = await runJob(ctx, source, made);
+    const taken = await runJob(ctx, source, made, input.memory);
     const { image, contentBytes, memoryKept } = taken;
     const [snapshot] = await ctx.directory
       .update(snapshots)
@@ -56,10 +58,15 @@ export const takeSnapshot = async (
 export const gone = (): ServiceError =>
   new ServiceError('deadline_exceeded', 'The snapshot took too long and was given up. Try again.');
 
-const runJob = async (ctx: Context, source: Sandbox, { id, purpose }: Snapshot): Promise<TakenSnapshot> => {
+const runJob = async (
+  ctx: Context,
+  source: Sandbox,
+  { id, purpose }: Snapshot,
+  memory: boolean,
+): Promise<TakenSnapshot> => {
   const row = await whileConflict(ctx, () => openJob(ctx, source.id, 'snapshot'));
   const key = await ctx.snapshotKeys.keyOf(id);
-  const job = { ...envelopeOf(ctx, row), snapshotId: id, key, passEnvironment: purpose === 'fork' };
+  const job = { ...envelopeOf(ctx, row), snapshotId: id, key, passEnvironment: purpose === 'fork', memory };
   const { snapshot } = await ctx.broker
     .lifecycle('sandbox.snapshot', runnerOf(row), job, limits.snapshotJobMs + answerMs)
     .catch((error: unknown) => abandonJob(ctx, row, 'snapshot', error));

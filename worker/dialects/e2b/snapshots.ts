@@ -22,7 +22,7 @@ const snapshotBody = z.object({ name: z.string().max(256).nullish() });
 const create = ofSandbox(async (c, ctx, sandboxId) => {
   const { name } = await readJson(c, snapshotBody);
   const input = typeof name === 'string' ? parseNewName(ctx, name) : { name: null, tag: defaultTag };
-  return c.json(viewSnapshot(ctx, await createSnapshot(ctx, sandboxId, input)), 201);
+  return c.json(viewSnapshot(ctx, await createSnapshot(ctx, sandboxId, { ...input, memory: true })), 201);
 });
 
 const listQuery = z.object({

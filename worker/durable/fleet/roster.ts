@@ -182,6 +182,7 @@ export class Roster {
       runnerId: runner.id,
       available: isOnline(runner, nowMs) && !beat.draining,
       networks: beat.networks,
+      restoresMemory: beat.checkpoint === 'criu',
       memoryMiB: beat.memoryMiB,
       memoryAvailableMiB: beat.memoryAvailableMiB,
       sandboxLimit: beat.sandboxLimit,
