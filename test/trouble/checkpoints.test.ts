@@ -284,7 +284,7 @@ time.sleep(600)"`;
     await node.edge.call('sandbox.kill', { sandboxId }, { revision: 4, graceMs: 0 });
   });
 
-  test('with the network on it is restored within its rules, at its address, and apart from its neighbours', async () => {
+  test('with the network on it is restored within its rules, at its address, and apart from its neighbours; so is a copy', async () => {
     const program = join(import.meta.dirname, 'criu/restored-network.ts');
     const seen: unknown = JSON.parse(await engine.runInNetwork(process.execPath, [program], 120_000));
     expect(seen).toEqual({
@@ -293,6 +293,7 @@ time.sleep(600)"`;
       aheadOfRules: [0, 0, 0],
       byNeighbour: [],
       sendsOnceAllowed: true,
+      copy: { aheadOfRules: 0, sendsOnceAllowed: true },
     });
   });
 });

@@ -11,6 +11,8 @@ import { waitFor } from '../../wait-for.ts';
 const rounds = 3;
 const readyMs = 20_000;
 const neighbourPort = 4242;
+const request = { network: 'on', image: imageTag('base') } as const;
+const nothing = { allow: [], deny: ['0.0.0.0/0'] };
 
 interface Seen {
   confinesFromStart: boolean;
@@ -20,6 +22,8 @@ interface Seen {
   /** What the neighbour has heard of it, or learnt by ARP. */
   byNeighbour: string[];
   sendsOnceAllowed: boolean;
+  /** The same of a copy that goes on with its memory, at an address of its own. */
+  copy: { aheadOfRules: number; sendsOnceAllowed: boolean };
 }
 
 const outside = await startOutside();
@@ -33,13 +37,12 @@ try {
 
 async function look(): Promise<Seen> {
   const { engine } = its;
-  const request = { network: 'on', image: imageTag('base') } as const;
   const neighbour = await its.start(request);
   const sandbox = await its.start(request);
   const { containerId, session } = sandbox;
   await send(sandbox, await addressOf(neighbour), neighbour);
   await waitFor('its datagrams', async () => outside.knocks() > 0, readyMs);
-  await engine.setEgress(containerId, { allow: [], deny: ['0.0.0.0/0'] });
+  await engine.setEgress(containerId, nothing);
   await delay(500); // what was let through before has arrived
   const confinesFromStart = await engine.confinesFromStart(containerId);
   const address = await addressOf(sandbox);
@@ -56,11 +59,51 @@ async function look(): Promise<Seen> {
   const keepsItsAddress = (await addressOf(sandbox)) === address;
   const { stdout } = await neighbour.run('cat /tmp/heard; cat /proc/net/arp');
   const byNeighbour = stdout.split('\n').filter((line) => line.startsWith(address));
-  const before = outside.knocks();
-  await engine.setEgress(containerId, { allow: [], deny: [] });
-  await waitFor('its datagrams again', async () => outside.knocks() > before, readyMs);
+  const copy = await lookAtCopy(sandbox);
+  const sendsOnceAllowed = await sendsWhenAllowed(sandbox);
   await Promise.all([session.close(), neighbour.session.close()]);
-  return { confinesFromStart, keepsItsAddress, aheadOfRules, byNeighbour, sendsOnceAllowed: true };
+  return { confinesFromStart, keepsItsAddress, aheadOfRules, byNeighbour, sendsOnceAllowed, copy };
+}
+
+/** Of one that is denied everything, as all others are. */
+async function sendsWhenAllowed({ containerId }: TestSandbox): Promise<boolean> {
+  const before = outside.knocks();
+  await its.engine.setEgress(containerId, { allow: [], deny: [] });
+  return await waitFor('its datagrams', async () => outside.knocks() > before, readyMs);
+}
+
+async function lookAtCopy({ containerId, session }: TestSandbox): Promise<Seen['copy']> {
+  await session.hangUp();
+  const { files, facts, bytes } = await its.engine.capture(
+    { containerId, memory: 'live' },
+    async ({ layer, memory, memoryFailure }) => {
+      if (memory === undefined) throw memoryFailure ?? new Error('its memory was not captured');
+      return { files: await collect(layer), facts: memory.facts, bytes: await collect(memory.bytes) };
+    },
+    AbortSignal.timeout(60_000),
+  );
+  await session.listen();
+  const before = outside.knocks();
+  const copy = await its.start({
+    ...request,
+    egress: nothing,
+    filesystem: streamOf(files),
+    memory: { facts, bytes: streamOf(bytes) },
+  });
+  const aheadOfRules = outside.knocks() - before;
+  const sendsOnceAllowed = await sendsWhenAllowed(copy);
+  await copy.remove();
+  return { aheadOfRules, sendsOnceAllowed };
+}
+
+async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+async function* streamOf(bytes: Buffer): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 async function addressOf({ containerId }: TestSandbox): Promise<string> {
