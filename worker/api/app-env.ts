@@ -1,8 +1,9 @@
 import { OpenAPIHono, type z } from '@hono/zod-openapi';
 import type { SandboxAccess } from '../core/access/sandbox-access.ts';
 import { ServiceError } from '../core/errors.ts';
-import type { Actor, Services } from '../core/ports.ts';
+import type { Actor, AdminContext, Services } from '../core/ports.ts';
 
+/** Read one by `c.get`: `c.var` copies them all each time. */
 export interface AppEnv {
   Variables: {
     requestId: string;
@@ -13,6 +14,8 @@ export interface AppEnv {
     sandbox?: SandboxAccess;
     /** The answer is that of a server in a sandbox. */
     fromPort?: true;
+    /** What verbs get, without who asks; made when it is first needed (context.ts). */
+    context?: AdminContext;
     log: Log;
   };
 }

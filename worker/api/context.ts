@@ -6,33 +6,37 @@ import { describeCause } from '../core/describe-cause.ts';
 
 type Handled = HonoContext<AppEnv>;
 
-const afterOf = (c: Handled) => (work: Promise<unknown>) => {
-  const { requestId, log } = c.var;
-  const watched = work.catch((error: unknown) => {
-    log({ level: 'error', requestId, message: 'work after the answer failed', cause: describeCause(error) });
-  });
-  c.executionCtx.waitUntil(watched);
+/** For routes without a tenant: the administrator's, health. One serves the request, who asks for it several times. */
+export const adminContextOf = (c: Handled): AdminContext => {
+  const known = c.get('context');
+  if (known) return known;
+  const made = makeContext(c);
+  c.set('context', made);
+  return made;
 };
 
-/** For routes without a tenant: the administrator's, health. */
-export const adminContextOf = (c: Handled): AdminContext => ({
-  ...c.var.services,
-  requestId: c.var.requestId,
-  signal: c.req.raw.signal,
-  after: afterOf(c),
-  log: (level, message, cause) => {
-    c.var.log({
-      level,
-      requestId: c.var.requestId,
-      message,
-      ...(cause === undefined ? {} : { cause: describeCause(cause) }),
-    });
-  },
-});
+const makeContext = (c: Handled): AdminContext => {
+  const requestId = c.get('requestId');
+  const log = c.get('log');
+  return {
+    ...c.get('services'),
+    requestId,
+    signal: c.req.raw.signal,
+    after: (work) => {
+      const watched = work.catch((error: unknown) => {
+        log({ level: 'error', requestId, message: 'work after the answer failed', cause: describeCause(error) });
+      });
+      c.executionCtx.waitUntil(watched);
+    },
+    log: (level, message, cause) => {
+      log({ level, requestId, message, ...(cause === undefined ? {} : { cause: describeCause(cause) }) });
+    },
+  };
+};
 
 /** What a tenant's verb gets. */
 export const contextOf = (c: Handled): Context => {
-  const { actor } = c.var;
+  const actor = c.get('actor');
   if (!actor) throw new Error("a tenant's route was reached without authentication");
   return { ...adminContextOf(c), actor };
 };

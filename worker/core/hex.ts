@@ -3,7 +3,7 @@ const digitsOf = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padS
 /** Lower case, two digits a byte. */
 export const toHex = (bytes: Uint8Array): string => {
   let text = '';
-  for (const byte of bytes) text += digitsOf[byte];
+  for (let at = 0; at < bytes.length; at += 1) text += digitsOf[bytes[at] ?? 0];
   return text;
 };
 

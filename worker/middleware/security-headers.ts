@@ -7,7 +7,7 @@ import type { AppEnv } from '../api/app-env.ts';
  */
 export const securityHeaders: MiddlewareHandler<AppEnv> = async (c, next) => {
   await next();
-  if (c.var.fromPort === true) return;
+  if (c.get('fromPort') === true) return;
   const { headers } = c.res;
   headers.set('x-content-type-options', 'nosniff');
   headers.set('referrer-policy', 'no-referrer');

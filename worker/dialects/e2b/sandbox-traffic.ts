@@ -48,7 +48,7 @@ export const sandboxTraffic =
 const factsOf = (c: Handled, { apiHostname, local }: { apiHostname: string; local: boolean }) => {
   const { hostname, searchParams } = new URL(c.req.url);
   return {
-    host: readSandboxHost(c.var.services.sandboxDomain, apiHostname, hostname),
+    host: readSandboxHost(c.get('services').sandboxDomain, apiHostname, hostname),
     sandboxId: c.req.header('e2b-sandbox-id'),
     sandboxPort: c.req.header('e2b-sandbox-port'),
     accessToken: c.req.header('x-access-token'),
@@ -68,7 +68,8 @@ const toEnvd = (c: Handled, sandboxId: string | undefined): Promise<Response> | 
 const toPort = async (c: Handled, traffic: ToPort): Promise<Response> => {
   const { sandboxId, port } = traffic;
   try {
-    const access = await c.var.services.accesses.find(c.var.services, sandboxId, clientAddressOf(c) ?? '');
+    const services = c.get('services');
+    const access = await services.accesses.find(services, sandboxId, clientAddressOf(c) ?? '');
     if (!access) return sandboxGone(c, sandboxId);
     c.set('sandbox', access);
     const ctx: Context = { ...adminContextOf(c), actor: actorOfSandbox(access) };

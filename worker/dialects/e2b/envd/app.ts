@@ -48,7 +48,7 @@ const hasToken = async (c: Handled, access: SandboxAccess): Promise<boolean> => 
   if (access.envdOpen) return true;
   const token = c.req.header('x-access-token');
   if (token === undefined) return false;
-  return isEnvdToken(c.var.services.signer, access, token);
+  return isEnvdToken(c.get('services').signer, access, token);
 };
 
 const preflight = (): Response =>

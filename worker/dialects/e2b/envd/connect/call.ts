@@ -16,7 +16,7 @@ export interface Call {
 
 export const callOf = (c: Handled): Call => {
   const ctx = contextOf(c);
-  const { sandbox } = c.var;
+  const sandbox = c.get('sandbox');
   if (!sandbox) throw new Error('an RPC was reached without a sandbox');
   return {
     c,
