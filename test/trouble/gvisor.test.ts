@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { imageTag } from '../../local/images.ts';
 import type { SandboxMetrics, SandboxOutcome } from '../../runner/protocol/jobs.ts';
@@ -16,7 +17,7 @@ const mib = 1024 * 1024;
 /** More than a sandbox writes below, less than the one that is to be evicted. */
 const diskLimitMiB = 200;
 
-/** A real node on an engine of its own, whose sandboxes run under gVisor. The engine has no network here: see gvisor-network.test.ts. */
+/** A real node on an engine of its own, whose sandboxes run under gVisor; with the network off, as the node is in another one than the engine. */
 describe.skipIf(why !== '')(`with gVisor${why}`, () => {
   let engine: PrivateEngine;
   let node: TestNode;
@@ -30,6 +31,7 @@ describe.skipIf(why !== '')(`with gVisor${why}`, () => {
       liveRestore: false,
       runtimes: {
         runsc: { path, runtimeArgs: [offline, '--host-uds=open', '--overlay2=none'] },
+        'runsc-online': { path, runtimeArgs: ['--network=host', '--host-uds=open', '--overlay2=none'] },
         'runsc-overlay': { path, runtimeArgs: [offline, '--host-uds=open', '--overlay2=root:self'] },
         'runsc-closed': { path, runtimeArgs: [offline, '--overlay2=none'] },
       },
@@ -215,6 +217,25 @@ signal.pause()"`;
     expect(await run(sandboxId, many)).toBe('250\n');
     await kill(sandboxId);
   });
+
+  test('network rules hold on the node’s stack, which can’t be checkpointed; a runtime without a network offers none', async () => {
+    const args = [join(import.meta.dirname, 'gvisor/network.ts'), 'runsc'];
+    const said = await engine.runInNetwork(process.execPath, args, 120_000, { GLOVEBOX_RUNTIME: 'runsc-online' });
+    expect(JSON.parse(said)).toEqual({
+      free: ['reached', 'reached', 'reached'],
+      ruled: ['refused', 'reached', 'reached'],
+      denied: ['refused'],
+      beside: [expect.not.stringMatching('reached')],
+      namesResolver: true,
+      refusedCheckpoint: true,
+      goesOn: true,
+      kinds: ['gvisor', 'gvisor'],
+      online: true,
+      none: false,
+      offers: ['off'],
+      refused: true,
+    });
+  }, 120_000);
 
   test('under settings that lose files, or let no agent out, no sandbox is begun, and the log says what to set', async () => {
     const said: string[] = [];

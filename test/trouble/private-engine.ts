@@ -65,7 +65,7 @@ export class PrivateEngine {
       [
         '--net',
         // CRIU tries its means out on the loopback interface, which is down in a new namespace.
-        ...(criuFolder === undefined ? [] : ['sh', '-c', 'ip link set lo up && exec "$@"', 'sh']),
+        ...(experimental ? ['sh', '-c', 'ip link set lo up && exec "$@"', 'sh'] : []),
         'dockerd',
         ...(experimental ? ['--experimental'] : []),
         `--config-file=${at('daemon.json')}`,
@@ -74,7 +74,7 @@ export class PrivateEngine {
         `--pidfile=${at('pid')}`,
         `--host=unix://${this.socketPath}`,
         '--bridge=none',
-        `--iptables=${criuFolder !== undefined}`,
+        `--iptables=${experimental}`,
         '--ip6tables=false',
         `--live-restore=${liveRestore}`,
       ],
@@ -91,7 +91,12 @@ export class PrivateEngine {
   }
 
   /** A program in the engine's network namespace, with the /sys that belongs to it; what it printed. */
-  async runInNetwork(program: string, args: readonly string[], timeoutMs: number): Promise<string> {
+  async runInNetwork(
+    program: string,
+    args: readonly string[],
+    timeoutMs: number,
+    more: Record<string, string> = {},
+  ): Promise<string> {
     const pid = this.#process?.pid;
     if (pid === undefined) throw new Error('the engine does not run');
     const groups = join(this.#folder, 'cgroup');
@@ -101,7 +106,7 @@ export class PrivateEngine {
       'exec "$@"',
     ].join(' && ');
     const enter = [`--net=/proc/${pid}/ns/net`, 'unshare', '--mount', 'sh', '-c', script, 'sh', program, ...args];
-    const env = { ...process.env, DOCKER_HOST: `unix://${this.socketPath}` };
+    const env = { ...process.env, DOCKER_HOST: `unix://${this.socketPath}`, ...more };
     return (await promisify(execFile)('nsenter', enter, { env, timeout: timeoutMs })).stdout;
   }
 
