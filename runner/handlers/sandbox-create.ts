@@ -49,7 +49,7 @@ async function obtain(context: HandlerContext, { spec }: LifecycleWork<'sandbox.
   const { containers, snapshots } = context;
   if (!spec.snapshot) return { ...(await containers.obtain(spec, signal)), inherited: {}, processes: [] };
   return await snapshots.boot(spec.snapshot, signal, async ({ environment, filesystem, memory, processes }) => {
-    const beginning = { filesystem, memory: context.checkpointing.capability === 'criu' ? memory : undefined };
+    const beginning = { filesystem, memory: context.checkpointing.frees ? memory : undefined };
     return { ...(await containers.obtain(spec, signal, beginning)), inherited: environment, processes };
   });
 }

@@ -46,7 +46,7 @@ export const snapshotSandbox: LifecycleHandler<'sandbox.snapshot'> = async (cont
 function memoryFor({ checkpointing }: HandlerContext, { rest }: Sandbox): SnapshotSubject['memory'] {
   if (rest === 'stopped') return 'none';
   if (rest === 'checkpointed') return 'written';
-  return checkpointing.capability === 'criu' ? 'live' : 'none';
+  return checkpointing.frees ? 'live' : 'none';
 }
 
 const isSteady = (sandbox: Sandbox): sandbox is Sandbox & { state: 'running' | 'paused' } =>

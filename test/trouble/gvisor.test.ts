@@ -140,22 +140,26 @@ describe.skipIf(why !== '')(`with gVisor${why}`, () => {
     await kill(sandboxId);
   });
 
-  test('a snapshot has all that was written, in /tmp too, and what was deleted', async () => {
+  const counted = 'n=0; while sleep 0.05; do n=$((n+1)); echo $n; done > /tmp/count 2>&1 < /dev/null &';
+  const goesOn = 'n=$(wc -l < /tmp/count); until [ $(wc -l < /tmp/count) -gt $n ]; do sleep 0.05; done; echo goes on';
+  const consistent = "awk 'NR != $1 { exit 1 }' /tmp/count && echo consistent";
+
+  test('a snapshot has all that was written, in /tmp too, and what was deleted; what runs goes on in what boots', async () => {
+    await node.stop('SIGTERM');
+    await node.start();
+    await waitFor('checkpoints again', () => node.plane.beats.at(-1)?.checkpoint === 'gvisor', 60_000);
     const sandboxId = await node.create();
     const make =
       'echo one > /tmp/one; mkdir -m 0710 d; echo two > d/two; touch -d 2001-02-03T04:05:06Z d/two; ln -s two d/link; rm /etc/issue';
-    await run(sandboxId, `cd /home/user; ${make}`, { user: 'root' });
+    await run(sandboxId, `${counted} cd /home/user; ${make}`, { user: 'root' });
+    await run(sandboxId, goesOn);
     const key = randomBytes(32).toString('base64');
     const id = randomBytes(16).toString('hex');
-    const taken = await change('sandbox.snapshot', sandboxId, {
-      revision: 2,
-      snapshotId: id,
-      key,
-      passEnvironment: false,
-      memory: true,
-    });
+    const asked = { revision: 2, snapshotId: id, key, passEnvironment: false, memory: true };
+    const taken = await change('sandbox.snapshot', sandboxId, asked);
     if (taken.snapshot === undefined) throw new Error('no snapshot was taken');
-    const { sizeBytes, image } = taken.snapshot;
+    const { sizeBytes, image, memoryKept } = taken.snapshot;
+    expect([taken.state, memoryKept]).toEqual(['running', true]);
     const snapshot = { id, key, sizeBytes, url: null, inheritEnvironment: false };
     const child = await node.create({ template: { name: 'base', image }, snapshot });
     const look =
@@ -163,8 +167,10 @@ describe.skipIf(why !== '')(`with gVisor${why}`, () => {
     expect(await run(child, `cd /home/user; ${look}`, { user: 'root' })).toBe(
       'one\ntwo\n710 root\n2001-02-03T04:05:06\n1\n',
     );
-    await kill(child);
-    await kill(sandboxId);
+    for (const each of [sandboxId, child]) {
+      expect(await run(each, `${goesOn}; ${consistent}`)).toBe('goes on\nconsistent\n');
+      await kill(each);
+    }
   });
 
   test('usage is read on the node: memory, CPU, disk, unlinked files that are held open too', async () => {
