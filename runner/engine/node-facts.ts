@@ -76,8 +76,8 @@ export async function readNodeFacts(info: EngineInfo, runtime = defaultRuntime):
   const offersCheckpoints = info.ExperimentalBuild === true && !userNamespaces;
   if (!offersCheckpoints) {
     notes.push(
-      'A pause that keeps processes keeps their memory in use: checkpoints need the engine’s experimental mode and CRIU' +
-        (userNamespaces ? ', and CRIU can’t restore under user-namespace remapping.' : '.'),
+      'A pause that keeps processes keeps their memory in use: checkpoints need the engine’s experimental mode and (with runc) CRIU' +
+        (userNamespaces ? ', and can’t be restored under user-namespace remapping.' : '.'),
     );
   }
   return {

@@ -95,7 +95,7 @@ function notesOf(runtime: string, { kind, freezes, reachesNetwork, keepsAttribut
     ...(keepsAttributes
       ? []
       : [
-          `Under ${under} files keep no extended attributes: files’ metadata is refused (gVisor: a newer release keeps them).`,
+          `Under ${under} files keep no extended attributes, so no metadata, as answers show (gVisor: newer releases keep them).`,
         ]),
   ];
 }
