@@ -117,7 +117,7 @@ export class SandboxNetwork {
     const frames =
       'Frames between sandboxes can’t be filtered here (ebtables): a sandbox’s port is isolated only just after it has started.';
     const addresses =
-      'The sandboxes’ network is an earlier version’s and in use: a sandbox that is started again has its own network rules only just after.';
+      'The sandboxes’ network is an earlier version’s and in use, or smaller than a /28: a sandbox that is started again has its own network rules only just after.';
     return [...(this.#framesHeld === true ? [] : [frames]), ...(this.#addresses.areOurs ? [] : [addresses])];
   }
 
