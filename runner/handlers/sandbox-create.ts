@@ -45,13 +45,21 @@ const create: LifecycleHandler<'sandbox.create'> = async (context, job, signal) 
 };
 
 /** A container of the template, or one that begins with what a snapshot holds and, where that passes it on, its environment. */
-async function obtain(context: HandlerContext, { spec }: LifecycleWork<'sandbox.create'>, signal: AbortSignal) {
+async function obtain(
+  context: HandlerContext,
+  { spec, tenantId }: LifecycleWork<'sandbox.create'>,
+  signal: AbortSignal,
+) {
   const { containers, snapshots } = context;
   if (!spec.snapshot) return { ...(await containers.obtain(spec, signal)), inherited: {}, processes: [] };
-  return await snapshots.boot(spec.snapshot, signal, async ({ environment, filesystem, memory, processes }) => {
-    const beginning = { filesystem, memory: context.checkpointing.frees ? memory : undefined };
-    return { ...(await containers.obtain(spec, signal, beginning)), inherited: environment, processes };
-  });
+  return await snapshots.boot(
+    spec.snapshot,
+    { tenantId, signal },
+    async ({ environment, filesystem, memory, processes }) => {
+      const beginning = { filesystem, memory: context.checkpointing.frees ? memory : undefined };
+      return { ...(await containers.obtain(spec, signal, beginning)), inherited: environment, processes };
+    },
+  );
 }
 
 const homeOf = ({ containerId, slot, session }: Home): Home => ({ containerId, slot, session });

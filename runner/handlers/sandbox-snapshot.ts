@@ -10,8 +10,7 @@ import { getSteady } from './sandbox-pause.ts';
 
 /**
  * Its files and, where the node can write it down, what runs in it, sealed, into this node's store; it stands still meanwhile. A repeat takes
- * them anew. One that ends under it has none:
- * sandbox_ended then says why it did, whatever broke first.
+ * them anew. One that ends under it has none: sandbox_ended then says why it did, whatever broke first.
  */
 export const snapshotSandbox: LifecycleHandler<'sandbox.snapshot'> = async (context, job, signal) => {
   const { sandboxes, snapshots, checkpointing, journal } = context;

@@ -2,10 +2,10 @@ import type { AgentSession } from '../agent/session.ts';
 import type { Captured } from '../engine/container-layer.ts';
 import type { CapturedMemory } from '../engine/memory-images.ts';
 import type { CaptureRequest, ContainerEngine } from '../engine/port.ts';
+import { unlessAborted } from '../clock.ts';
 import { Gate } from '../gate.ts';
 import type { Logger } from '../log.ts';
 import { RunnerError } from '../protocol/errors.ts';
-import { limits } from '../protocol/limits.ts';
 import type { SnapshotPart, SnapshotSource, TakenSnapshot } from '../protocol/snapshots.ts';
 import { openArchive, packArchive, type ArchivedMemory } from './archive.ts';
 import { LayerGuard, type LayerLimits } from './layer-guard.ts';
@@ -25,6 +25,8 @@ const takenAtOnce = 2;
 const takeWaitMs = 20_000;
 /** Of one tenant on a node, for a place to take or to fetch one. */
 const waitingMax = 64;
+/** As long as its URL is good for: what is too large for one create's time is there for the next. */
+const fetchMaxMs = 10 * 60_000;
 /** Each holds one range of its object in memory. */
 const fetchedAtOnce = 4;
 
@@ -50,6 +52,11 @@ export interface SnapshotSubject {
   processes: ArchivedMemory['processes'];
 }
 
+interface Asking {
+  tenantId: string;
+  signal: AbortSignal;
+}
+
 interface SnapshotsParts {
   engine: Pick<ContainerEngine, 'capture'>;
   directory: string;
@@ -68,7 +75,7 @@ export class Snapshots {
   readonly #fetching = new Map<string, Promise<void>>();
   readonly #stop = new AbortController();
   readonly #taking = new Gate({ places: takenAtOnce, waitMs: takeWaitMs, waitingMax, full: tooMany });
-  readonly #downloading = new Gate({ places: fetchedAtOnce, waitMs: limits.lifecycleJobMs, waitingMax, full: tooMany });
+  readonly #downloading = new Gate({ places: fetchedAtOnce, waitMs: fetchMaxMs, waitingMax, full: tooMany });
 
   constructor(parts: SnapshotsParts) {
     this.#parts = parts;
@@ -116,10 +123,13 @@ export class Snapshots {
     return { sizeBytes, contentBytes: guard.bytes, image, memoryKept: memory !== undefined };
   }
 
-  /** Hands to `work` what a container begins with. A copy here that has gone, or gone bad, is fetched anew, once. */
-  async boot<T>(source: SnapshotSource, signal: AbortSignal, work: (boot: SnapshotBoot) => Promise<T>): Promise<T> {
+  /**
+   * Hands to `work` what a container begins with. A copy here that has gone, or gone bad, is fetched anew, once. A fetch that has begun goes
+   * on when whoever asked for it gives up.
+   */
+  async boot<T>(source: SnapshotSource, asking: Asking, work: (boot: SnapshotBoot) => Promise<T>): Promise<T> {
     const replaceable = this.#store.has(source.id) && source.url !== null;
-    await this.#fetch(source, signal);
+    await this.#fetch(source, asking);
     try {
       return await this.#open(source, work);
     } catch (error) {
@@ -128,7 +138,7 @@ export class Snapshots {
       this.#parts.log.warn('snapshot_useless', { snapshotId: source.id, replaceable, error });
       if (!replaceable) throw error;
     }
-    await this.#fetch(source, signal);
+    await this.#fetch(source, asking);
     return await this.#open(source, work);
   }
 
@@ -169,23 +179,21 @@ export class Snapshots {
     });
   }
 
-  /** Once at a time for each, whoever asks; `asking` tells why nobody waits for it any more. */
-  async #fetch({ id, url, sizeBytes }: SnapshotSource, asking: AbortSignal): Promise<void> {
+  /** Once at a time for each, whoever asks. */
+  async #fetch({ id, url, sizeBytes }: SnapshotSource, asking: Asking): Promise<void> {
     if (this.#store.has(id)) return;
     if (url === null) throw new RunnerError('snapshot_unavailable', 'The snapshot is not on this node any more.');
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(limits.lifecycleJobMs)]);
+    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(fetchMaxMs)]);
     const fetching =
       this.#fetching.get(id) ??
       this.#downloading
-        .pass(id, signal, () => this.#store.write(id, this.#transfer.download(url, sizeBytes, signal), signal))
+        .pass(asking.tenantId, signal, () =>
+          this.#store.write(id, this.#transfer.download(url, sizeBytes, signal), signal),
+        )
         .then(() => undefined)
         .finally(() => this.#fetching.delete(id));
     this.#fetching.set(id, fetching);
-    try {
-      await fetching;
-    } finally {
-      asking.throwIfAborted();
-    }
+    await unlessAborted(fetching, asking.signal);
   }
 }
 

@@ -54,7 +54,7 @@ const subjectOf = ({ containerId, session }: TestSandbox): SnapshotSubject => ({
 function boot(taken: TakenSnapshot & { id: string }, from = snapshots): Promise<TestSandbox> {
   const { id, sizeBytes, image } = taken;
   const source = { id, key: key.toString('base64'), sizeBytes, url: null, inheritEnvironment: true };
-  return from.boot(source, signal, ({ filesystem }) => its.start({ image, filesystem }));
+  return from.boot(source, { tenantId: 't', signal }, ({ filesystem }) => its.start({ image, filesystem }));
 }
 
 /** All that may differ between two file systems, of what the script made. */
