@@ -213,6 +213,10 @@ class DockerEngine implements ContainerEngine {
     await this.#rest.restore(containerId);
   }
 
+  async discardMemory(containerId: string): Promise<void> {
+    await act('discard a checkpoint of', () => this.#rest.discard(containerId));
+  }
+
   async sharesNodeDevice(containerId: string): Promise<boolean> {
     return await this.#rest.sharesNodeDevice(containerId);
   }

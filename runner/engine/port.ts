@@ -36,6 +36,8 @@ export interface ContainerEngine {
   checkpoint(containerId: string): Promise<void>;
   /** Goes on where checkpoint() has left off, and forgets what was written. Where it rejects, it is stopped, and nothing is forgotten. */
   restore(containerId: string): Promise<void>;
+  /** Of one that runs: what was written of its memory, and never made use of. None is fine. */
+  discardMemory(containerId: string): Promise<void>;
   /** Of a restored container in which nothing but ours runs: whether its root could change a device of the node's. */
   sharesNodeDevice(containerId: string): Promise<boolean>;
   /** Of one in which nothing but ours runs. `files`: absolute paths of what was just written in it. */

@@ -127,6 +127,16 @@ test('after a crash it still rests, and is restored by the next life', async () 
   await end(sandboxId);
 });
 
+test('what a crash has left half made of a running one’s memory is no more on the disk', async () => {
+  const { sandboxId } = await harness.create();
+  const containerId = [...harness.engine.containers.keys()].at(-1) ?? '';
+  harness.engine.checkpoints.add(containerId);
+  await harness.crash();
+  expect(harness.engine.checkpoints.has(containerId)).toBe(false);
+  expect(await runs(sandboxId)).toBe(true);
+  await end(sandboxId);
+});
+
 test('memory that was given back is asked for again: a node that is short of it refuses', () => {
   const capacity = new Capacity({ sandboxLimit: 1, memoryFloorMiB: Number.MAX_SAFE_INTEGER });
   expect(() => capacity.checkMemory()).toThrow(expect.objectContaining({ code: 'capacity_exhausted' }));

@@ -109,6 +109,41 @@ describe('an archive', () => {
     expect((await collect(opened.layer)).equals(layer)).toBe(true);
   });
 
+  const memory = {
+    hostname: '0a1b2c3d4e5f',
+    network: 'on' as const,
+    processor: 'x64-0',
+    images: [{ name: 'pages-1.img', sizeBytes: 3_000_000 }],
+    processes: [{ processId: 'a'.repeat(32), timeoutMs: 12.5 }],
+  };
+  const packBoth = (layer: Uint8Array, bytes: Uint8Array): Promise<Buffer> => {
+    const content = { layer: pieces(layer, 65_536), memory: pieces(bytes, 2_500_000) };
+    return collect(packArchive(key, { env: {}, memory }, content, new LayerGuard(roomy)));
+  };
+
+  test('gives back the memory after its layer, and the layer where nobody wants the memory', async () => {
+    await writeFile(join(folder, 'a'), randomBytes(200_000));
+    const layer = await tar('--format=posix', 'a');
+    const bytes = randomBytes(3_000_000);
+    const sealed = await packBoth(layer, bytes);
+    const opened = await openArchive(key, pieces(sealed, 50_000), roomy);
+    expect(opened.head.memory).toEqual(memory);
+    expect((await collect(opened.layer)).equals(layer)).toBe(true);
+    expect((await collect(opened.memory)).equals(bytes)).toBe(true);
+    const again = await openArchive(key, pieces(sealed, 50_000), roomy);
+    expect((await collect(again.layer)).equals(layer)).toBe(true);
+    await again.close();
+  });
+
+  test('whose end was cut off gives no memory', async () => {
+    const sealed = await packBoth(await tar('--format=posix', '-T', '/dev/null'), randomBytes(3_000_000));
+    for (const cut of [1, 16, 300_000, 2_000_000]) {
+      const opened = await openArchive(key, pieces(sealed.subarray(0, sealed.length - cut), 50_000), roomy);
+      await collect(opened.layer);
+      await expect(collect(opened.memory)).rejects.toMatchObject(refused);
+    }
+  });
+
   test('whose layer fails while it is packed fails with it', async () => {
     const failing = async function* (): AsyncGenerator<Uint8Array> {
       yield new Uint8Array(512);

@@ -93,6 +93,9 @@ export class EngineDouble implements ContainerEngine {
     await this.stop(id);
     this.checkpoints.add(id);
   }
+  async discardMemory(id: string) {
+    this.checkpoints.delete(id);
+  }
   async sharesNodeDevice() {
     return false;
   }
