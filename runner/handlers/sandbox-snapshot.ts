@@ -8,6 +8,9 @@ import type { HandlerContext, LifecycleHandler } from './handler.ts';
 import { promisedProcesses } from './process-adopt.ts';
 import { getSteady } from './sandbox-pause.ts';
 
+/** A large one that has ended is read no further, and keeps nobody else waiting. */
+const lookMs = 250;
+
 /**
  * Its files and, where the node can write it down, what runs in it, sealed, into this node's store; it stands still meanwhile. A repeat takes
  * them anew. One that ends under it has none: sandbox_ended then says why it did, whatever broke first.
@@ -30,10 +33,17 @@ export const snapshotSandbox: LifecycleHandler<'sandbox.snapshot'> = async (cont
     processes: promisedProcesses(journal, sandbox.id),
   };
   const named = { id: job.snapshotId, key: Buffer.from(job.key, 'base64') };
-  const snapshot = await snapshots.take(subject, named, signal).catch((error: unknown) => {
-    if (!isSteady(sandbox)) throw endedUnder(sandbox, error);
-    throw isLate(error) ? tookTooLong(error) : error;
-  });
+  const ended = new AbortController();
+  const looking = setInterval(() => {
+    if (!isSteady(sandbox)) ended.abort(endedUnder(sandbox));
+  }, lookMs);
+  const snapshot = await snapshots
+    .take(subject, named, AbortSignal.any([signal, ended.signal]))
+    .catch((error: unknown) => {
+      if (!isSteady(sandbox)) throw endedUnder(sandbox, error);
+      throw isLate(error) ? tookTooLong(error) : error;
+    })
+    .finally(() => clearInterval(looking));
   if (!isSteady(sandbox)) {
     await snapshots.drop(job.snapshotId);
     throw endedUnder(sandbox);

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CaptureRequest } from '../../runner/engine/port.ts';
 import { RunnerError } from '../../runner/protocol/errors.ts';
@@ -10,8 +11,12 @@ class RemovedMeanwhile extends EngineDouble {
   begun = Promise.withResolvers<string>();
   #removed = Promise.withResolvers<void>();
 
-  override async capture({ containerId }: CaptureRequest): Promise<never> {
+  /** One that goes on reading what is not there any more. */
+  readsOn = false;
+
+  override async capture({ containerId }: CaptureRequest, _consume: unknown, signal: AbortSignal): Promise<never> {
     this.begun.resolve(containerId);
+    if (this.readsOn) await once(signal, 'abort').then(() => signal.throwIfAborted());
     await this.#removed.promise;
     throw new RunnerError('engine_failed', 'The sandbox’s files could not be copied.');
   }
@@ -46,7 +51,8 @@ test('a sandbox whose time is up while its snapshot is taken is told as that, no
   });
 });
 
-test('… and one that passes its disk limit meanwhile as that', async () => {
+test('… and one that passes its disk limit meanwhile as that; it is read no further', async () => {
+  engine.readsOn = true;
   const { answer, containerId } = await beginSnapshot(300_000);
   engine.emit({ kind: 'disk_limit', containerId });
   expect((await answer).at(-1)).toMatchObject({

@@ -123,7 +123,7 @@ export class EngineDouble implements ContainerEngine {
   async sample() {
     return { cpuSeconds: 0, memoryUsedBytes: 1, memoryCacheBytes: 1, diskLimitBytes: 1, diskUsedBytes: 1 };
   }
-  async capture(_request: CaptureRequest): Promise<never> {
+  async capture(_request: CaptureRequest, _consume: unknown, _signal: AbortSignal): Promise<never> {
     throw new RunnerError('not_supported', 'not here');
   }
   async oomKills() {
