@@ -93,3 +93,14 @@ test('runners are listed as they last told of themselves, with what a pause does
   expect(roster.list(2_100)).toMatchObject([{ status: 'draining' }]);
   expect(roster.list(2_000 + UNREACHABLE_MS)).toMatchObject([{ status: 'unreachable' }]);
 });
+
+test.each(['criu', 'gvisor'] as const)(
+  'what is to go on with its processes goes to a runner that checkpoints (%s)',
+  (checkpoint) => {
+    const { roster, runner } = listening();
+    roster.hear(runner, beat(1, [], { checkpoint: 'freeze' }), 1_000);
+    const able = roster.remember('b'.repeat(16), 'online', 0);
+    roster.hear(able, beat(1, [], { checkpoint }), 1_000);
+    expect(roster.place('first', { ...request, restoresMemory: true }, 1_100)).toBe('b'.repeat(16));
+  },
+);

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { diagnoseExit } from '../../runner/engine/exit-diagnosis.ts';
 import { EventQueue, parseEngineEvent } from '../../runner/engine/engine-events.ts';
 import { hasDiskQuota, readHardLimits, readNodeFacts } from '../../runner/engine/node-facts.ts';
+import { isGvisor } from '../../runner/engine/runtime.ts';
 import { seccompProfile } from '../../runner/engine/seccomp.ts';
 
 const info = {
@@ -19,6 +20,25 @@ describe('what a node can do', () => {
     await expect(readNodeFacts({ ...info, SecurityOptions: [] })).rejects.toThrow('seccomp');
     await expect(readNodeFacts({ ...info, OSType: 'windows' })).rejects.toThrow('Linux');
     await expect(readNodeFacts({ ...info, Runtimes: {} })).rejects.toThrow('runc');
+  });
+
+  test('a runtime that the engine lacks is refused with what to put into its settings; one that it has is taken', async () => {
+    const Runtimes = { runc: {}, 'io.containerd.runc.v2': {} };
+    const refused = readNodeFacts({ ...info, Runtimes }, 'runsc');
+    await expect(refused).rejects.toThrow(
+      /no runtime named runsc \(it has runc\).*daemon\.json.*"runsc".*--overlay2=none.*--host-uds=open/,
+    );
+    const other = await readNodeFacts({ ...info, Runtimes: { runsc: {} } }, 'runsc');
+    expect(other).toMatchObject({ runtime: 'runsc', provenRuntime: false });
+    expect(await readNodeFacts(info)).toMatchObject({ runtime: 'runc', provenRuntime: true });
+  });
+
+  test('gVisor is told by its kernel’s own command line, by nothing else', () => {
+    expect(isGvisor('runsc-sandbox\0--root=/run\0boot\0')).toBe(true);
+    expect(isGvisor('/proc/self/exe/runsc-sandbox\0boot\0')).toBe(true);
+    for (const other of ['', '/.glovebox/tini\0--\0runsc-sandbox\0', 'runsc-sandbox-like\0', 'runsc-gofer\0']) {
+      expect(isGvisor(other)).toBe(false);
+    }
   });
 
   test('missing remapping and quotas are named', async () => {

@@ -182,7 +182,7 @@ export class Roster {
       runnerId: runner.id,
       available: isOnline(runner, nowMs) && !beat.draining,
       networks: beat.networks,
-      restoresMemory: beat.checkpoint === 'criu',
+      restoresMemory: beat.checkpoint === 'criu' || beat.checkpoint === 'gvisor',
       memoryMiB: beat.memoryMiB,
       memoryAvailableMiB: beat.memoryAvailableMiB,
       sandboxLimit: beat.sandboxLimit,
