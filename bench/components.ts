@@ -98,16 +98,18 @@ export function growth(before: Record<string, number>, after: Record<string, num
   return Object.fromEntries(differences) as Record<string, number>;
 }
 
-/** Runs `work` and tells how much memory each component had at its highest while it ran, and by how much that was more than before. */
+/** Runs `work` and tells by how much each component's memory was more at its highest than before, and what it was at its lowest. */
 export async function withMemoryGrowth<T>(
   components: Components,
   work: () => Promise<T>,
-): Promise<{ value: T; peakMiB: Record<string, number>; growthMiB: Record<string, number> }> {
+): Promise<{ value: T; growthMiB: Record<string, number>; lowestMiB: Record<string, number> }> {
   const before = await readMemory(components);
   const peak = { ...before };
+  const lowest: Record<string, number> = {};
   const sample = async () => {
     for (const [name, value] of Object.entries(await readMemory(components))) {
       peak[name] = Math.max(peak[name] ?? 0, value);
+      lowest[name] = Math.min(lowest[name] ?? Number.POSITIVE_INFINITY, value);
     }
   };
   let sampling = Promise.resolve();
@@ -119,7 +121,7 @@ export async function withMemoryGrowth<T>(
     clearInterval(timer);
     await sampling;
     await sample();
-    return { value, peakMiB: peak, growthMiB: growth(before, peak) };
+    return { value, growthMiB: growth(before, peak), lowestMiB: lowest };
   } finally {
     clearInterval(timer);
   }

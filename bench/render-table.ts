@@ -90,7 +90,8 @@ function execRows(results: Results, asides: Asides): Row[] {
 
 function byteRows(results: Results, asides: Asides): Row[] {
   const growth = asides.growthMiB.map(({ what, byComponent }) => ({
-    what: what === 'e2bReadAgain' ? '  and again, in as many more reads' : `  memory grew during ${what}, at most`,
+    what:
+      what === 'e2bReadFloor' ? '  its lowest rose in as many more reads by' : `  memory grew during ${what}, at most`,
     value: Object.entries(byComponent)
       .map(([name, value]) => `${name} ${round(value)}`)
       .join(', ')
