@@ -1,6 +1,7 @@
 import { eq } from 'drizzle-orm';
 import { sandboxes, type Sandbox } from '../../../db/cell.ts';
 import { tenants, type Tenant } from '../../../db/directory.ts';
+import { clientNetworkOf } from './client-network.ts';
 import { ServiceError } from '../errors.ts';
 import { isSandboxId } from '../ids.ts';
 import { keepRecent } from '../keep-recent.ts';
@@ -11,9 +12,9 @@ const cachedForMs = 30_000;
 const cachedCount = 10_000;
 /** Ids that nothing is behind, apart: who guesses them must not drive out what is there. */
 const cachedMissingCount = 1_000;
-/** Look-ups in vain from one address, by one isolate; each is a read of the database. */
+/** Look-ups in vain from one network, by one isolate; each is a read of the database. */
 const missesPerSecond = 100;
-const addressesCount = 1_000;
+const networksCount = 1_000;
 
 /** What decides who may reach a sandbox without an API key. Fixed when it is made, so that it may be cached. */
 export interface SandboxAccess {
@@ -41,7 +42,7 @@ export class SandboxAccesses {
   readonly #found = new Map<string, Entry>();
   /** Read in vain, and when. */
   readonly #missing = new Map<string, number>();
-  readonly #misses = new TokenBuckets(addressesCount);
+  readonly #misses = new TokenBuckets(networksCount);
 
   /** undefined: there is none, it has ended, or its tenant is suspended. `asker`: an address. Throws rate_limited. */
   async find(
@@ -54,14 +55,15 @@ export class SandboxAccesses {
     const cached = this.#found.get(sandboxId);
     if (cached && nowMs - cached.readAtMs < cachedForMs) return cached.access;
     if (nowMs - (this.#missing.get(sandboxId) ?? -Infinity) < cachedForMs) return undefined;
+    const network = clientNetworkOf(asker);
     // Counted before it is known, so that many at once are no way round it.
-    if (this.#misses.take(asker, missesPerSecond, 1, nowMs) === 0) throw tooManyMisses();
+    if (this.#misses.take(network, missesPerSecond, 1, nowMs) === 0) throw tooManyMisses();
     const access = await read(services, sandboxId);
     if (access === undefined) {
       keepRecent(this.#missing, cachedMissingCount, sandboxId, nowMs);
       this.#found.delete(sandboxId);
     } else {
-      this.#misses.giveBack(asker);
+      this.#misses.giveBack(network);
       keepRecent(this.#found, cachedCount, sandboxId, { access, readAtMs: nowMs });
     }
     return access;
