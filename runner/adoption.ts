@@ -55,7 +55,12 @@ async function adoptOne(parts: AdoptionParts, row: JournalRow, found: Container[
 async function adoptRunning(parts: AdoptionParts, sandbox: Sandbox & { home: Home }, frozen: boolean): Promise<void> {
   const { containerId } = sandbox.home;
   // A snapshot or a pause that the crash has cut short; all that was in memory.
-  await parts.engine.discardMemory(containerId);
+  await parts.engine.discardMemory(containerId).catch((error: unknown) => {
+    parts.log.warn('memory_not_discarded', {
+      sandboxId: sandbox.id,
+      error: error instanceof Error ? error : new Error(String(error)),
+    });
+  });
   // The crash may have come between the engine's freeze (or thaw) and its row: the engine knows.
   if (frozen !== sandbox.deadline.paused) {
     if (frozen) await parts.engine.unpause(containerId);

@@ -105,7 +105,8 @@ export class EngineWatch {
   #findSilent(): void {
     const nowMs = monotonicMs();
     for (const sandbox of this.#parts.sandboxes.all()) {
-      if (sandbox.state !== 'running' || !sandbox.home || sandbox.home.session.connected) {
+      // A change of it may cut its agent off, or make it stand still.
+      if (sandbox.state !== 'running' || sandbox.changing || !sandbox.home || sandbox.home.session.connected) {
         sandbox.silentSinceMs = undefined;
         continue;
       }

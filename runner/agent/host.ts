@@ -49,7 +49,7 @@ class HostSession implements AgentSession {
   /** Of the agent that this session belongs to: another one knows none of its processes. */
   #boot: string | undefined;
   #gone = false;
-  /** Nobody is listened to until listen(): what is asked meanwhile waits for the agent as long as for its answer. */
+  /** Until the agent is back: what is asked meanwhile waits for it as long as for its answer. */
   #hungUp = false;
   #arrivals: { resolve(connection: ControlConnection): void; reject(error: RunnerError): void }[] = [];
   readonly #socketDir: string;
@@ -74,7 +74,6 @@ class HostSession implements AgentSession {
 
   async listen(): Promise<void> {
     await this.#listener.listen();
-    this.#hungUp = false;
   }
 
   get connected(): boolean {
@@ -246,6 +245,7 @@ class HostSession implements AgentSession {
       },
     });
     this.#connection = connection;
+    this.#hungUp = false;
     this.#resume(connection);
     for (const arrival of this.#arrivals.splice(0)) arrival.resolve(connection);
     return false;

@@ -82,6 +82,8 @@ export class AgentListener {
       });
     });
     await chmod(path, 0o600);
+    // It ended meanwhile.
+    if (this.#closed) await this.hangUp();
   }
 
   /** Whoever is connected is cut, and whoever dials finds nobody, until listen(). */

@@ -9,8 +9,10 @@ import { engineMessage, engineStatus, type DockerClient } from './docker-client.
 /** One at a time of each container; the engine keeps it in the container's own folder (0700) and removes it with the container. */
 const name = 'glovebox';
 /** More than this takes too long to write while somebody waits; it is frozen instead. */
-const memoryBytesMax = 2 * 1024 ** 3;
-/** Beside the images: the engine has them twice for a moment. */
+export const memoryBytesMax = 1024 ** 3;
+/** The engine has the images as CRIU wrote them, as containerd keeps them and in the container's folder, for a moment all at once. */
+const copies = 3;
+/** Stays free beside them. */
 const diskMarginBytes = 1024 ** 3;
 /**
  * The engine hands the images over to containerd by their digest, and refuses the digest of those that it has only just handed over when
@@ -44,6 +46,8 @@ export async function sharesNodeDevice(pid: number, maskedPaths: readonly string
 export class Checkpoints {
   readonly #docker: DockerClient;
   readonly #dataRoot: () => string;
+  /** What is being written or brought back takes so much of the disk, whether it does yet or not. */
+  #reservedBytes = 0;
 
   /** `dataRoot`: of the engine's own files. */
   constructor(docker: DockerClient, dataRoot: () => string) {
@@ -51,26 +55,26 @@ export class Checkpoints {
     this.#dataRoot = dataRoot;
   }
 
-  /** Refuses what would take too long or too much of the disk. */
-  async checkRoom(memoryUsedBytes: number): Promise<void> {
-    if (memoryUsedBytes > memoryBytesMax) throw new RunnerError('engine_failed', 'It uses too much memory to write.');
-    const disk = await statfs(this.#dataRoot());
-    if (disk.bavail * disk.bsize >= 2 * memoryUsedBytes + diskMarginBytes) return;
-    throw new RunnerError('engine_failed', 'The node’s disk has no room for its memory.');
+  /** Has room on the disk for images of so many bytes while `work` runs, or refuses. */
+  async withRoom<T>(imageBytes: number, work: () => Promise<T>): Promise<T> {
+    const neededBytes = copies * imageBytes;
+    this.#reservedBytes += neededBytes;
+    try {
+      const disk = await statfs(this.#dataRoot());
+      if (disk.bavail * disk.bsize < this.#reservedBytes + diskMarginBytes) {
+        throw new RunnerError('engine_failed', 'The node’s disk has no room for its memory.');
+      }
+      return await work();
+    } finally {
+      this.#reservedBytes -= neededBytes;
+    }
   }
 
-  /** `exit`: its processes have ended when this resolves; they run on where it rejects. Otherwise they stand still, as they did before. */
+  /** Of a container that stands still. `exit`: its processes have ended when this resolves. Else, and where it rejects, they stand still. */
   async write(containerId: string, { exit }: { exit: boolean }): Promise<void> {
     const container = withCheckpoints(this.#docker.getContainer(containerId));
     await this.discard(containerId);
     await container.createCheckpoint({ CheckpointID: name, Exit: exit });
-    try {
-      await keepOwnMasks(this.folderOf(containerId));
-    } catch (cause) {
-      // As it is it must never be restored.
-      await this.discard(containerId);
-      throw cause;
-    }
   }
 
   /** Where its images are, or are looked for by restore(). */
@@ -80,6 +84,8 @@ export class Checkpoints {
 
   async restore(containerId: string): Promise<void> {
     const container = withCheckpoints(this.#docker.getContainer(containerId));
+    // Here, so that none is restored without it, whoever wrote it and whatever came in between.
+    await keepOwnMasks(this.folderOf(containerId));
     const giveUpAtMs = performance.now() + collectedWithinMs;
     for (;;) {
       try {

@@ -1,10 +1,12 @@
+import { createHash } from 'node:crypto';
+import type { HostConfig } from 'dockerode';
 import { RunnerError } from '../protocol/errors.ts';
-import { Checkpoints, sharesNodeDevice } from './checkpoints.ts';
+import { Checkpoints, memoryBytesMax, sharesNodeDevice } from './checkpoints.ts';
 import { startConfined } from './confinement.ts';
 import type { ContainerFactsCache } from './container-facts.ts';
 import { maskedPaths } from './container-spec.ts';
 import type { DockerClient } from './docker-client.ts';
-import { act, alreadyStopped, startFailure } from './engine-failures.ts';
+import { act, alreadyStopped, saying, startFailure } from './engine-failures.ts';
 import {
   listImages,
   memoryFacts,
@@ -13,11 +15,14 @@ import {
   writeImages,
   type CapturedMemory,
 } from './memory-images.ts';
-import { readMemory, type MetricsReader } from './metrics.ts';
+import { measureMemory } from './memory-size.ts';
+import type { MetricsReader } from './metrics.ts';
 import type { SandboxNetwork } from './network.ts';
 
 interface ContainerRestParts {
   docker: DockerClient;
+  /** For what takes as long as a disk is slow. */
+  patientDocker: DockerClient;
   facts: ContainerFactsCache;
   metrics: MetricsReader;
   /** Once prepare() has found them. */
@@ -31,7 +36,7 @@ export class ContainerRest {
 
   constructor(parts: ContainerRestParts) {
     this.#parts = parts;
-    this.#checkpoints = new Checkpoints(parts.docker, () => parts.prepared().dataRoot);
+    this.#checkpoints = new Checkpoints(parts.patientDocker, () => parts.prepared().dataRoot);
   }
 
   async stop(containerId: string): Promise<void> {
@@ -48,7 +53,15 @@ export class ContainerRest {
   }
 
   async checkpoint(containerId: string): Promise<void> {
-    await this.#write(containerId, true);
+    const container = this.#parts.docker.getContainer(containerId);
+    // What is measured must not grow until it is written.
+    await act('pause', () => container.pause());
+    try {
+      await this.#write(containerId, true);
+    } catch (cause) {
+      await act('unpause', () => container.unpause(), saying(/not paused|not running/i));
+      throw cause;
+    }
     await this.#forget(containerId);
   }
 
@@ -66,6 +79,7 @@ export class ContainerRest {
     const facts = {
       hostname: Config.Hostname,
       network: networkOf(HostConfig),
+      confinement: confinementOf(HostConfig),
       processor: await processorKind(),
       images,
     };
@@ -77,25 +91,39 @@ export class ContainerRest {
   }
 
   /** Starts a container that was made and filled, with what ran in the one that it is a copy of. Where it rejects, nothing runs in it. */
-  async begin(containerId: string, network: 'on' | 'off', memory: CapturedMemory): Promise<void> {
-    if (memory.facts.network !== network) throw new Error('what runs in it has another network');
-    if (memory.facts.processor !== (await processorKind()))
-      throw new Error('what runs in it began on another processor');
+  async begin(
+    containerId: string,
+    { network, memory: { facts, bytes } }: { network: 'on' | 'off'; memory: CapturedMemory },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { HostConfig } = await this.#parts.docker.getContainer(containerId).inspect();
+    if (facts.network !== network) throw new Error('what runs in it has another network');
+    if (facts.processor !== (await processorKind())) throw new Error('what runs in it began on another processor');
+    // It would bring its own along.
+    if (facts.confinement !== confinementOf(HostConfig)) throw new Error('what runs in it is confined otherwise');
     if (network === 'on' && !this.#parts.prepared().network.confinesFromStart(containerId)) {
       throw new Error('what runs in it would be ahead of its rules');
     }
+    const imageBytes = facts.images.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     try {
-      await writeImages(this.#checkpoints.folderOf(containerId), memory.facts.images, memory.bytes);
-      await this.#startAgain(containerId, 'restore', () => this.#checkpoints.restore(containerId));
-    } finally {
+      await this.#checkpoints.withRoom(imageBytes, async () => {
+        await writeImages(this.#checkpoints.folderOf(containerId), { images: facts.images, bytes }, signal);
+        await this.#startAgain(containerId, 'restore', () => this.#checkpoints.restore(containerId));
+      });
       await this.discard(containerId);
+    } catch (cause) {
+      await this.stop(containerId);
+      await this.discard(containerId);
+      throw cause;
     }
   }
 
   async #write(containerId: string, exit: boolean): Promise<void> {
-    const { usedBytes } = await readMemory((await this.#parts.facts.get(containerId)).cgroup);
-    await this.#checkpoints.checkRoom(usedBytes);
-    await act('checkpoint', () => this.#checkpoints.write(containerId, { exit }));
+    const imageBytes = await measureMemory((await this.#parts.facts.get(containerId)).cgroup);
+    if (imageBytes > memoryBytesMax) throw new RunnerError('engine_failed', 'It uses too much memory to write.');
+    await this.#checkpoints.withRoom(imageBytes, () =>
+      act('checkpoint', () => this.#checkpoints.write(containerId, { exit })),
+    );
   }
 
   async restore(containerId: string): Promise<void> {
@@ -127,6 +155,13 @@ export class ContainerRest {
     this.#parts.facts.forget(containerId);
     this.#parts.metrics.forget(containerId);
   }
+}
+
+/** What of a container's settings processes carry with them, as a hash: system calls, capabilities, masks, the runtime. */
+function confinementOf(host: HostConfig): string {
+  const { Runtime, SecurityOpt, CapAdd, CapDrop, MaskedPaths, ReadonlyPaths } = host;
+  const settings = JSON.stringify([Runtime, SecurityOpt, CapAdd, CapDrop, MaskedPaths, ReadonlyPaths]);
+  return createHash('sha256').update(settings).digest('hex');
 }
 
 const networkOf = ({ NetworkMode }: { NetworkMode?: string | undefined }): 'on' | 'off' =>

@@ -17,7 +17,11 @@ interface StartParts {
   /** Into a container that was made and not started yet. */
   fill: (containerId: string, filesystem: AsyncIterable<Uint8Array>, signal: AbortSignal) => Promise<void>;
   /** Starts it with what ran elsewhere; false where that can't be brought back, and nothing runs in it yet. */
-  restore: (containerId: string, network: 'on' | 'off', memory: CapturedMemory) => Promise<boolean>;
+  restore: (
+    containerId: string,
+    what: { network: 'on' | 'off'; memory: CapturedMemory },
+    signal: AbortSignal,
+  ) => Promise<boolean>;
   remove: (containerId: string) => Promise<void>;
 }
 
@@ -34,7 +38,7 @@ export async function startContainer(
     if (request.filesystem) await fill(containerId, request.filesystem, signal);
     if (request.egress) await bridge.setEgress(containerId, request.egress, async () => undefined);
     const { network, memory } = request;
-    const memoryKept = memory !== undefined && (await restore(containerId, network, memory));
+    const memoryKept = memory !== undefined && (await restore(containerId, { network, memory }, signal));
     const start = () => docker.getContainer(containerId).start();
     if (!memoryKept) await startConfined({ containerId, network }, start, { docker, facts, bridge, resolver });
     signal.throwIfAborted();

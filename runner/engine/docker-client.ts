@@ -13,6 +13,14 @@ export function connectDocker(socketPath: string): DockerClient {
   return new Docker({ socketPath, timeout: callTimeoutMs });
 }
 
+/** Longer than writing or reading the memory of the largest that is written takes on a slow disk. */
+const checkpointTimeoutMs = 5 * 60_000;
+
+/** The same for calls that write memory to disk or bring it back: the engine goes on with those whoever waits for them. */
+export function connectDockerForCheckpoints(socketPath: string): DockerClient {
+  return new Docker({ socketPath, timeout: checkpointTimeoutMs });
+}
+
 /** The same without a deadline, for the event stream: silence is its normal state. */
 export function connectDockerForEvents(socketPath: string): DockerClient {
   return new Docker({ socketPath });

@@ -7,7 +7,14 @@ import { captureContainer, fillContainer, type Captured } from './container-laye
 import { containerName, installationLabel, sizeLimits, slotLabel } from './container-spec.ts';
 import { ContainerRest } from './container-rest.ts';
 import { startContainer } from './container-start.ts';
-import { asError, connectDocker, connectDockerForEvents, engineMessage, type DockerClient } from './docker-client.ts';
+import {
+  asError,
+  connectDocker,
+  connectDockerForCheckpoints,
+  connectDockerForEvents,
+  engineMessage,
+  type DockerClient,
+} from './docker-client.ts';
 import { act, didNotAnswer, saying } from './engine-failures.ts';
 import { EventQueue, followEngine } from './engine-events.ts';
 import { setUpEngine, type DockerEngineOptions, type EngineState } from './engine-setup.ts';
@@ -63,6 +70,7 @@ class DockerEngine implements ContainerEngine {
     this.#containers = new ContainerFactsCache(this.#docker);
     this.#rest = new ContainerRest({
       docker: this.#docker,
+      patientDocker: connectDockerForCheckpoints(options.socketPath),
       facts: this.#containers,
       metrics: this.#metrics,
       prepared: () => this.#prepared(),
@@ -149,11 +157,16 @@ class DockerEngine implements ContainerEngine {
   }
 
   /** False where it can't be brought back: then nothing runs in it yet. */
-  async #restoreInto(containerId: string, network: 'on' | 'off', memory: CapturedMemory): Promise<boolean> {
+  async #restoreInto(
+    containerId: string,
+    { network, memory }: { network: 'on' | 'off'; memory: CapturedMemory },
+    signal: AbortSignal,
+  ): Promise<boolean> {
     try {
-      await this.#rest.begin(containerId, network, memory);
+      await this.#rest.begin(containerId, { network, memory }, signal);
       return true;
     } catch (error) {
+      signal.throwIfAborted();
       // What is wrong with the bytes themselves is wrong with the snapshot.
       if (error instanceof RunnerError && error.code === 'snapshot_corrupt') throw error;
       this.#options.log.warn('restore_failed', { containerId, error: asError(error) });
@@ -254,8 +267,15 @@ class DockerEngine implements ContainerEngine {
     try {
       return await captureContainer({ docker: this.#docker, containerId, captureMemory, consume }, signal);
     } finally {
-      if (memory === 'live') await this.#rest.discard(containerId);
+      if (memory === 'live') await this.#discardSoon(containerId);
     }
+  }
+
+  /** What was made of it is whole all the same; the next one that is written, and the container's end, take it along. */
+  async #discardSoon(containerId: string): Promise<void> {
+    await this.#rest.discard(containerId).catch((error: unknown) => {
+      this.#options.log.warn('memory_not_discarded', { containerId, error: asError(error) });
+    });
   }
 
   async #fill(containerId: string, filesystem: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {

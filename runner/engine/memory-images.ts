@@ -19,6 +19,8 @@ const image = z.object({
 export const memoryFacts = z.object({
   hostname: z.string().regex(/^[0-9a-f]{12}$/),
   network: z.enum(['on', 'off']),
+  /** By what it is confined: it goes on in a container that is confined in the same way. */
+  confinement: z.string().max(128),
   /** What the processor can do, by processorKind(): programs have looked once, when they began. */
   processor: z.string().max(128),
   images: z
@@ -66,8 +68,8 @@ export async function* readImages(folder: string, images: MemoryFacts['images'])
 /** Into a folder that is not there yet, for root alone. Throws where `bytes` are not exactly those of the images. */
 export async function writeImages(
   folder: string,
-  images: MemoryFacts['images'],
-  bytes: AsyncIterable<Uint8Array>,
+  { images, bytes }: { images: MemoryFacts['images']; bytes: AsyncIterable<Uint8Array> },
+  signal: AbortSignal,
 ): Promise<void> {
   await mkdir(dirname(folder), { recursive: true, mode: 0o700 });
   await mkdir(folder, { mode: 0o700 });
@@ -77,6 +79,7 @@ export async function writeImages(
       const file = await open(join(folder, name), 'wx', 0o600);
       try {
         for (let left = sizeBytes; left > 0;) {
+          signal.throwIfAborted();
           const piece = await source.next(left);
           if (piece === undefined) throw new Error('the memory ends too soon');
           await file.writeFile(piece);

@@ -30,7 +30,7 @@ export const snapshotSandbox: LifecycleHandler<'sandbox.snapshot'> = async (cont
     environment: job.passEnvironment ? journal.environment(sandbox.id).own : {},
     memory: job.memory ? memoryFor(context, sandbox) : 'none',
     session: home.session,
-    processes: promisedProcesses(journal, sandbox.id),
+    processes: () => promisedProcesses(journal, sandbox.id),
   };
   const named = { id: job.snapshotId, key: Buffer.from(job.key, 'base64') };
   const ended = new AbortController();
@@ -84,6 +84,6 @@ const isLate = (error: unknown): boolean => error instanceof RunnerError && erro
 const tookTooLong = (cause: unknown): RunnerError =>
   new RunnerError(
     'deadline_exceeded',
-    `The sandbox’s files could not be read within ${limits.snapshotJobMs / 1000} seconds. It goes on; delete some of them, or try again when the node is less busy.`,
+    `The sandbox could not be read within ${limits.snapshotJobMs / 1000} seconds. It goes on as before; make it smaller, or try again when the node is less busy.`,
     { cause },
   );

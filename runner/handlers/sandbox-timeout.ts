@@ -5,12 +5,12 @@ import { rest } from '../sandboxes/resting.ts';
 import { isLive, type Sandbox } from '../sandboxes/sandbox.ts';
 import type { HandlerContext } from './handler.ts';
 
-/** One that can't be paused for so long after its time is ended like any other. */
-const PATIENCE_MS = 60_000;
+/** One that can't be paused for so long after its time is ended like any other: a snapshot that is under way then has its turn first. */
+const PATIENCE_MS = limits.snapshotJobMs + 2 * limits.lifecycleJobMs;
 
 /** At the deadline of a sandbox that is to be paused then: in its turn among the sandbox's jobs, so that none is cut in two. */
 export function pauseAtTimeout(context: HandlerContext, lanes: Lanes, sandbox: Sandbox): void {
-  const turn = { key: 'timeout', kill: false, limitMs: limits.lifecycleJobMs };
+  const turn = { key: 'timeout', kill: false, limitMs: limits.snapshotJobMs + limits.lifecycleJobMs };
   lanes
     .run(sandbox.id, turn, () => pauseIfDue(context, sandbox))
     .catch((error: unknown) => giveUpOrTryAgain(context, sandbox, error));

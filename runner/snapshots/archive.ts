@@ -40,7 +40,12 @@ export function packArchive(
   guard: LayerGuard,
 ): AsyncGenerator<Buffer> {
   const pieces = async function* (): AsyncGenerator<Uint8Array> {
-    const json = Buffer.from(JSON.stringify({ version: 2, ...head } satisfies ArchiveHead));
+    const whole: ArchiveHead = { version: 2, ...head };
+    const json = Buffer.from(JSON.stringify(whole));
+    // What could not be read again is not written.
+    if (json.length > headMaxBytes || !archiveHead.safeParse(whole).success) {
+      throw new RunnerError('snapshot_too_large', 'The sandbox’s environment and processes are too many to keep.');
+    }
     yield lengthOf(json);
     yield json;
     yield* section(guard.watch(content.layer));

@@ -49,7 +49,8 @@ export interface SnapshotSubject {
   /** 'live': written for the snapshot, if it can be; its agent's connections are cut for it. 'written': by its pause. 'none': files alone. */
   memory: CaptureRequest['memory'];
   session: Pick<AgentSession, 'hangUp' | 'listen'>;
-  processes: ArchivedMemory['processes'];
+  /** As of the moment that is asked. */
+  processes: () => ArchivedMemory['processes'];
 }
 
 interface Asking {
@@ -117,7 +118,7 @@ export class Snapshots {
     if (asked === 'live') await session.listen();
     if (memoryFailure) this.#parts.log.warn('checkpoint_failed', { snapshotId: id, error: memoryFailure });
     const guard = new LayerGuard(this.#limits);
-    const head = { env: environment, memory: memory ? { ...memory.facts, processes } : null };
+    const head = { env: environment, memory: memory ? { ...memory.facts, processes: processes() } : null };
     const archive = packArchive(key, head, { layer, memory: memory?.bytes }, guard);
     const { sizeBytes } = await this.#store.write(id, archive, signal);
     return { sizeBytes, contentBytes: guard.bytes, image, memoryKept: memory !== undefined };
@@ -128,7 +129,7 @@ export class Snapshots {
    * on when whoever asked for it gives up.
    */
   async boot<T>(source: SnapshotSource, asking: Asking, work: (boot: SnapshotBoot) => Promise<T>): Promise<T> {
-    const replaceable = this.#store.has(source.id) && source.url !== null;
+    const replaceable = source.url !== null;
     await this.#fetch(source, asking);
     try {
       return await this.#open(source, work);

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { listImages, memoryFacts, readImages, writeImages } from '../../runner/engine/memory-images.ts';
 
+const never = new AbortController().signal;
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'gbx-images-'));
@@ -34,7 +35,7 @@ test('images come back as they were, each in its file, for root alone, however t
       for (const [name, bytes] of Object.entries(files)) await writeFile(join(from, name), bytes);
       const images = await listImages(from);
       const bytes = await collect(readImages(from, images));
-      await writeImages(to, images, inPieces(bytes, size));
+      await writeImages(to, { images, bytes: inPieces(bytes, size) }, never);
       expect(await listImages(to)).toEqual(images);
       expect(await collect(readImages(to, images))).toEqual(bytes);
       expect((await stat(to)).mode & 0o777).toBe(0o700);
@@ -51,7 +52,7 @@ test.each([
     { name: 'a.img', sizeBytes: 4 },
     { name: 'b.img', sizeBytes: 6 },
   ];
-  const writing = writeImages(join(folder, 'images'), images, inPieces(new Uint8Array(length), 3));
+  const writing = writeImages(join(folder, 'images'), { images, bytes: inPieces(new Uint8Array(length), 3) }, never);
   await expect(writing).rejects.toThrow('the memory');
 });
 
@@ -66,14 +67,20 @@ test('what is no flat folder of files is no checkpoint', async () => {
 });
 
 test.each(['../a', 'a/b', '.hidden', '', 'x'.repeat(200), 'a\0b'])('an image is not named %j', (name) => {
-  const facts = { hostname: '0'.repeat(12), network: 'off', processor: 'x64', images: [{ name, sizeBytes: 1 }] };
+  const facts = {
+    hostname: '0'.repeat(12),
+    network: 'off',
+    confinement: '0',
+    processor: 'x64',
+    images: [{ name, sizeBytes: 1 }],
+  };
   expect(memoryFacts.safeParse(facts).success).toBe(false);
 });
 
 test('images that are more than any sandbox has are refused before they are written', async () => {
   const sizeBytes = 3 * 1024 ** 3;
   const images = ['a', 'b'].map((name) => ({ name, sizeBytes }));
-  const facts = { hostname: '0'.repeat(12), network: 'off', processor: 'x64', images };
+  const facts = { hostname: '0'.repeat(12), network: 'off', confinement: '0', processor: 'x64', images };
   expect(memoryFacts.safeParse(facts).success).toBe(false);
   expect(memoryFacts.safeParse({ ...facts, images: images.slice(1) }).success).toBe(true);
   expect(await readdir(folder)).toEqual([]);

@@ -47,7 +47,7 @@ const subjectOf = ({ containerId, session }: TestSandbox): SnapshotSubject => ({
   environment: { A: '1' },
   memory: 'none',
   session,
-  processes: [],
+  processes: () => [],
 });
 
 /** From this node's copy alone. */

@@ -112,6 +112,7 @@ describe('an archive', () => {
   const memory = {
     hostname: '0a1b2c3d4e5f',
     network: 'on' as const,
+    confinement: 'c',
     processor: 'x64-0',
     images: [{ name: 'pages-1.img', sizeBytes: 3_000_000 }],
     processes: [{ processId: 'a'.repeat(32), timeoutMs: 12.5 }],

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { imageTag } from '../../local/images.ts';
@@ -252,6 +252,41 @@ time.sleep(600)"`;
     expect(copy.outcome).toMatchObject({ state: 'running', memoryKept: false });
     expect(await run(copy.sandboxId, 'cat /workspace/file')).toBe('kept\n');
     await Promise.all([sandboxId, copy.sandboxId].map(kill));
+  });
+
+  test('memory that forked processes share would be written for each of them: more than that takes is frozen', async () => {
+    const sandboxId = await node.create();
+    const forks = `python3 -c "
+import os, time
+held = b'x' * (150 << 20)
+for _ in range(7):
+    if os.fork() == 0: time.sleep(600)
+print('forked', flush=True)
+time.sleep(600)"`;
+    const channel = await node.edge.deliver('process.start', { sandboxId }, { spec: shell(forks), attach: attachment });
+    await node.edge.until(channel, (events) => textOf(events).includes('forked'));
+    expect(await pause(sandboxId, 2)).toMatchObject({ memoryKept: true, memoryFreed: false });
+    expect(await resume(sandboxId, 3)).toMatchObject({ memoryKept: true });
+    await kill(sandboxId);
+  });
+
+  test('a checkpoint that a crash has left as the engine wrote it is restored without the node’s device', async () => {
+    const sandboxId = await node.create();
+    const { Id: containerId } = (await engine.docker.listContainers())[0] ?? { Id: '' };
+    await pause(sandboxId, 2);
+    const folder = join((await checkpointFolder()) ?? '', 'glovebox');
+    const lists = (await readdir(folder)).filter((name) => name.startsWith('mountpoints-'));
+    expect(lists).toHaveLength(1);
+    const asWritten = await readFile(join(folder, lists[0] ?? ''), 'latin1');
+    expect(asWritten).toContain('/dev/null');
+    expect(await resume(sandboxId, 3)).toMatchObject({ memoryKept: true });
+    const { State } = await engine.docker.getContainer(containerId).inspect();
+    const masks = (await readFile(`/proc/${State.Pid}/mountinfo`, 'utf8'))
+      .split('\n')
+      .filter((line) => / \/null /.test(line));
+    expect(masks.length).toBeGreaterThan(0);
+    expect(masks.filter((line) => line.includes('devtmpfs'))).toEqual([]);
+    await kill(sandboxId);
   });
 
   test('a command’s time is up in a copy when it would have been in the first', async () => {

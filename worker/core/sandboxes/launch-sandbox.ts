@@ -35,9 +35,10 @@ export const launchSandbox = async (ctx: Context, created: Sandbox, source?: Boo
   for (;;) {
     try {
       const outcome = await deliver(ctx, row, source);
-      const memoryKept = outcome.memoryKept === true;
-      const lost = source?.memoryKept === true && !memoryKept;
-      return { sandbox: await settle(ctx, row, outcome, lost ? processesLost : undefined), memoryKept };
+      // A repeat of a create that was answered before does not say.
+      const lost = source?.memoryKept === true && outcome.memoryKept === false;
+      const sandbox = await settle(ctx, row, outcome, lost ? processesLost : undefined);
+      return { sandbox, memoryKept: outcome.memoryKept === true };
     } catch (error) {
       if (row.runnerId !== null) refused.push(row.runnerId);
       const code = error instanceof ServiceError ? error.code : 'internal';

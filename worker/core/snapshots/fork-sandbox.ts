@@ -71,7 +71,8 @@ const fork = async (ctx: Context, source: Sandbox, input: ForkSandbox): Promise<
   };
   try {
     const results = await createAll(ctx, source, input, boot);
-    const memoryKept = snapshot.memoryKept && results.every((result) => 'error' in result || result.memoryKept);
+    const made = results.flatMap((result) => ('sandbox' in result ? [result] : []));
+    const memoryKept = made.length > 0 && made.every((child) => child.memoryKept);
     return { results, memoryKept };
   } finally {
     ctx.after(giveUpSnapshot(ctx, snapshot, source));
