@@ -16,7 +16,8 @@ import {
   type CapturedMemory,
 } from './memory-images.ts';
 import { measureMemory } from './memory-size.ts';
-import type { MetricsReader } from './metrics.ts';
+import { readMemory, type MetricsReader } from './metrics.ts';
+import { defaultRuntime } from './container-spec.ts';
 import type { SandboxNetwork } from './network.ts';
 
 interface ContainerRestParts {
@@ -26,7 +27,12 @@ interface ContainerRestParts {
   facts: ContainerFactsCache;
   metrics: MetricsReader;
   /** Once prepare() has found them. */
-  prepared: () => { network: SandboxNetwork; resolver: string | undefined; dataRoot: string };
+  prepared: () => {
+    network: SandboxNetwork;
+    resolver: string | undefined;
+    dataRoot: string;
+    spec: { runtime: string };
+  };
 }
 
 /** Containers that are stopped, with what runs in them written to disk or not, and started again. As the engine's port has it. */
@@ -53,8 +59,14 @@ export class ContainerRest {
   }
 
   async checkpoint(containerId: string): Promise<void> {
+    if (this.#writesByProcess) await this.#freezeAndWrite(containerId);
+    else await this.#write(containerId, true);
+    await this.#forget(containerId);
+  }
+
+  /** What is measured must not grow until it is written. */
+  async #freezeAndWrite(containerId: string): Promise<void> {
     const container = this.#parts.docker.getContainer(containerId);
-    // What is measured must not grow until it is written.
     await act('pause', () => container.pause());
     try {
       await this.#write(containerId, true);
@@ -62,7 +74,11 @@ export class ContainerRest {
       await act('unpause', () => container.unpause(), saying(/not paused|not running/i));
       throw cause;
     }
-    await this.#forget(containerId);
+  }
+
+  /** CRIU does; gVisor writes the memory of its own kernel, once. */
+  get #writesByProcess(): boolean {
+    return this.#parts.prepared().spec.runtime === defaultRuntime;
   }
 
   /** What runs in a container that stands still, and goes on standing still. It lies on the disk until discard(). */
@@ -119,7 +135,8 @@ export class ContainerRest {
   }
 
   async #write(containerId: string, exit: boolean): Promise<void> {
-    const imageBytes = await measureMemory((await this.#parts.facts.get(containerId)).cgroup);
+    const { cgroup } = await this.#parts.facts.get(containerId);
+    const imageBytes = this.#writesByProcess ? await measureMemory(cgroup) : (await readMemory(cgroup)).usedBytes;
     if (imageBytes > memoryBytesMax) throw new RunnerError('engine_failed', 'It uses too much memory to write.');
     await this.#checkpoints.withRoom(imageBytes, () =>
       act('checkpoint', () => this.#checkpoints.write(containerId, { exit })),
