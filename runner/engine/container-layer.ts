@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { RunnerError } from '../protocol/errors.ts';
-import { asError, engineMessage, engineStatus, type DockerClient } from './docker-client.ts';
+import { asError, engineStatus, type DockerClient } from './docker-client.ts';
+import { notPaused } from './engine-failures.ts';
 import { packLayer, unpackLayer } from './layer.ts';
 import type { CapturedMemory } from './memory-images.ts';
 
@@ -128,7 +129,7 @@ async function thaw(docker: DockerClient, containerId: string): Promise<void> {
       return await docker.getContainer(containerId).unpause();
     } catch (cause) {
       // Removed, ended or thawed by somebody else meanwhile.
-      if (engineStatus(cause) === 404 || /not paused|is not running/i.test(engineMessage(cause))) return;
+      if (engineStatus(cause) === 404 || notPaused(cause)) return;
       if (performance.now() > giveUpAtMs) throw engineFailed('could not thaw a container', cause);
     }
     await delay(thawRetryMs);

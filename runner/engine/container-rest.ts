@@ -6,7 +6,7 @@ import { startConfined } from './confinement.ts';
 import type { ContainerFactsCache } from './container-facts.ts';
 import { maskedPaths } from './container-spec.ts';
 import type { DockerClient } from './docker-client.ts';
-import { act, alreadyStopped, saying, startFailure } from './engine-failures.ts';
+import { act, alreadyStopped, notPaused, startFailure } from './engine-failures.ts';
 import {
   listImages,
   memoryFacts,
@@ -71,7 +71,7 @@ export class ContainerRest {
     try {
       await this.#write(containerId, true);
     } catch (cause) {
-      await act('unpause', () => container.unpause(), saying(/not paused|not running/i));
+      await act('unpause', () => container.unpause(), notPaused);
       throw cause;
     }
   }

@@ -15,7 +15,7 @@ import {
   engineMessage,
   type DockerClient,
 } from './docker-client.ts';
-import { act, didNotAnswer, saying } from './engine-failures.ts';
+import { act, alreadyPaused, didNotAnswer, notPaused } from './engine-failures.ts';
 import { EventQueue, followEngine } from './engine-events.ts';
 import { setUpEngine, type DockerEngineOptions, type EngineState } from './engine-setup.ts';
 import { readImageFacts } from './image-facts.ts';
@@ -203,11 +203,11 @@ class DockerEngine implements ContainerEngine {
   }
 
   async pause(containerId: string): Promise<void> {
-    await act('pause', () => this.#docker.getContainer(containerId).pause(), saying(/already paused/i));
+    await act('pause', () => this.#docker.getContainer(containerId).pause(), alreadyPaused);
   }
 
   async unpause(containerId: string): Promise<void> {
-    await act('unpause', () => this.#docker.getContainer(containerId).unpause(), saying(/not paused/i));
+    await act('unpause', () => this.#docker.getContainer(containerId).unpause(), notPaused);
   }
 
   async stop(containerId: string): Promise<void> {
