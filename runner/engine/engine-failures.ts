@@ -20,7 +20,7 @@ export async function act(
   }
 }
 
-export const saying = (words: RegExp) => (cause: unknown) => words.test(engineMessage(cause));
+const saying = (words: RegExp) => (cause: unknown) => words.test(engineMessage(cause));
 /** The engine hears of a freeze or a thaw a moment after the runtime has done it; asked again in that moment it is the runtime that refuses. */
 export const alreadyPaused = saying(/already paused|cannot pause a paused/i);
 export const notPaused = saying(/not paused|not running|cannot resume a running/i);

@@ -7,7 +7,7 @@ import { z } from 'zod';
 /** A checkpoint's images as they travel in a snapshot: their names and lengths, and their bytes one after the other. */
 const imagesCountMax = 16_384;
 /** Beside the sandbox's own memory: its tmpfs, what CRIU notes of each process. */
-export const imagesBytesMax = 4 * 1024 ** 3;
+const imagesBytesMax = 4 * 1024 ** 3;
 const readBytes = 256 * 1024;
 
 const image = z.object({

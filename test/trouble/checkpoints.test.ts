@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { imageTag } from '../../local/images.ts';
 import type { SandboxOutcome, SandboxSpec } from '../../runner/protocol/jobs.ts';
+import { openArchive, packArchive } from '../../runner/snapshots/archive.ts';
+import { LayerGuard } from '../../runner/snapshots/layer-guard.ts';
 import { newSandboxId, type Event } from '../runner/support/edge.ts';
 import { attachment, processSpec, sandboxSpec } from '../runner/support/harness.ts';
 import { startTestNode, type TestNode } from '../runner/support/node.ts';
@@ -64,6 +67,11 @@ client = socket.create_connection(server.getsockname())
 server.accept()
 print('connected', flush=True)
 time.sleep(600)"`;
+  const connect = async (sandboxId: string) => {
+    const work = { spec: shell(connected), attach: attachment };
+    const channel = await node.edge.deliver('process.start', { sandboxId }, work);
+    await node.edge.until(channel, (events) => textOf(events).includes('connected'));
+  };
   const counter = 'n=0; while sleep 0.05; do n=$((n+1)); echo $n; done';
 
   test('the heartbeat says that they work', async () => {
@@ -113,12 +121,7 @@ time.sleep(600)"`;
 
   test('what can’t be written (a connection within the sandbox) is frozen instead, and goes on', async () => {
     const sandboxId = await node.create();
-    const channel = await node.edge.deliver(
-      'process.start',
-      { sandboxId },
-      { spec: shell(connected), attach: attachment },
-    );
-    await node.edge.until(channel, (events) => textOf(events).includes('connected'));
+    await connect(sandboxId);
     expect(await pause(sandboxId, 2)).toMatchObject({ memoryKept: true, memoryFreed: false });
     await resume(sandboxId, 3);
     expect(await run(sandboxId, 'echo on')).toBe('on\n');
@@ -224,12 +227,7 @@ time.sleep(600)"`;
 
   test('what can’t be written down is a snapshot of its files, and says so; the sandbox goes on', async () => {
     const sandboxId = await node.create();
-    const channel = await node.edge.deliver(
-      'process.start',
-      { sandboxId },
-      { spec: shell(connected), attach: attachment },
-    );
-    await node.edge.until(channel, (events) => textOf(events).includes('connected'));
+    await connect(sandboxId);
     await run(sandboxId, `${counting} ${goesOn}`);
     const { state, taken, source } = await snapshot(sandboxId, 2);
     expect([state, taken.memoryKept]).toEqual(['running', false]);
@@ -288,6 +286,30 @@ time.sleep(600)"`;
     expect(masks.filter((line) => line.includes('devtmpfs'))).toEqual([]);
     await kill(sandboxId);
   });
+
+  test.each(['confinement', 'processor'] as const)(
+    'what began with another %s does not go on: its files do',
+    async (fact) => {
+      const sandboxId = await node.create();
+      await run(sandboxId, `echo kept > /workspace/file; ${counting}`);
+      const { taken, source } = await snapshot(sandboxId, 2);
+      expect(taken.memoryKept).toBe(true);
+      const path = join(node.dataDir, 'snapshots', `${source.id}.sealed`);
+      const key = Buffer.from(source.key, 'base64');
+      const limits = { bytes: 1 << 30, entries: 100_000 };
+      const archive = await openArchive(key, createReadStream(path), limits);
+      const { version: _, ...head } = archive.head;
+      if (!head.memory) throw new Error('it has no memory');
+      const other = { ...head, memory: { ...head.memory, [fact]: 'another' } };
+      const content = { layer: archive.layer, memory: archive.memory };
+      await writeFile(`${path}.other`, packArchive(key, other, content, new LayerGuard(limits)));
+      await rename(`${path}.other`, path);
+      const copy = await boot(source);
+      expect(copy.outcome).toMatchObject({ state: 'running', memoryKept: false });
+      expect(await run(copy.sandboxId, 'cat /workspace/file; pgrep -fc "[s]leep 0.05"; true')).toBe('kept\n0\n');
+      await Promise.all([sandboxId, copy.sandboxId].map(kill));
+    },
+  );
 
   test('a command’s time is up in a copy when it would have been in the first', async () => {
     const sandboxId = await node.create();

@@ -1,3 +1,5 @@
+import { concatBytes } from '../../core/concat-bytes.ts';
+
 /** What Redis answers in RESP2 (redis.io, «Redis serialization protocol specification»). A bulk string's bytes are the taker's. */
 export type Reply = string | number | Uint8Array | null | RedisRefusal | Reply[];
 export type Argument = string | number | Uint8Array;
@@ -37,14 +39,7 @@ const byteLength = (text: string): number => (ascii.test(text) ? text.length : e
 
 export const join = (parts: readonly Uint8Array[]): Uint8Array => {
   const [first] = parts;
-  if (first && parts.length === 1) return first;
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
-  let offset = 0;
-  for (const part of parts) {
-    joined.set(part, offset);
-    offset += part.byteLength;
-  }
-  return joined;
+  return first && parts.length === 1 ? first : concatBytes(parts);
 };
 
 /** A bulk string under way, with the CR LF that follows it. */
