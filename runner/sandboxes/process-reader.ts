@@ -1,10 +1,11 @@
-import type { Attachment, ProcessExit } from '../protocol/process.ts';
 import type { ProcessSink, ReaderHandle } from '../agent/session.ts';
 import type { Conversation } from '../channels/conversations.ts';
+import type { Attachment, ProcessExit } from '../protocol/process.ts';
 
 /** What a reader tells the process it reads of. */
 export interface ReaderOwner {
-  exited(exit: ProcessExit, outputBytes: number): void;
+  /** The agent has said so to this reader, after all of its output. */
+  exited(exit: ProcessExit, outputBytes: number, reader: ProcessReader): void;
   lost(): void;
   /** The reader is gone before the exit. */
   left(reader: ProcessReader): void;
@@ -17,14 +18,20 @@ export interface ReaderOwner {
 export class ProcessReader implements ProcessSink {
   readonly conversation: Conversation;
   readonly foreground: boolean;
+  /** Whether it takes output, or only waits for the exit. */
+  readonly #output: boolean;
   readonly #owner: ReaderOwner;
   #handle: ReaderHandle | undefined;
   #early: (() => void)[] | undefined = [];
   #outputEnd: number;
+  #lost = false;
+  /** Set while the rest of an ended process's output is on its way: what to say if it does not come. */
+  #rest: { exit: ProcessExit; outputBytes: number; timer: NodeJS.Timeout } | undefined;
 
-  constructor(conversation: Conversation, attach: Pick<Attachment, 'foreground' | 'fromOffset'>, owner: ReaderOwner) {
+  constructor(conversation: Conversation, attach: Attachment, owner: ReaderOwner) {
     this.conversation = conversation;
     this.foreground = attach.foreground;
+    this.#output = attach.output;
     this.#owner = owner;
     this.#outputEnd = attach.fromOffset === 'end' ? 0 : attach.fromOffset;
     conversation.resumable = true;
@@ -59,22 +66,45 @@ export class ProcessReader implements ProcessSink {
     this.#inOrder(() => {
       this.conversation.send({ t: 'lagged', droppedBytes, detached });
       if (!detached) return;
+      clearTimeout(this.#rest?.timer);
       this.conversation.finish();
       this.#owner.left(this);
     });
   }
 
   exit(exit: ProcessExit, outputBytes: number): void {
-    this.#inOrder(() => this.#owner.exited(exit, outputBytes));
+    this.#inOrder(() => this.#owner.exited(exit, outputBytes, this));
   }
 
   lost(): void {
-    this.#inOrder(() => this.#owner.lost());
+    this.#inOrder(() => {
+      this.#lost = true;
+      if (this.#rest) this.#endWithoutRest();
+      else this.#owner.lost();
+    });
+  }
+
+  /** The process has ended, as another reader has heard first: the rest of its output, and its end, are still to come here. */
+  awaitRest(exit: ProcessExit, outputBytes: number, withinMs: number): void {
+    const timer = setTimeout(() => this.#endWithoutRest(), withinMs);
+    this.#rest = { exit, outputBytes, timer };
+    if (this.#lost) this.#endWithoutRest();
   }
 
   /** The last word. */
   end(exit: ProcessExit, outputBytes: number): void {
+    clearTimeout(this.#rest?.timer);
     this.conversation.send({ t: 'exit', o: outputBytes, exit });
+  }
+
+  #endWithoutRest(): void {
+    if (!this.#rest || !this.conversation.open) return;
+    const { exit, outputBytes } = this.#rest;
+    this.#handle?.detach();
+    const droppedBytes = outputBytes - this.#outputEnd;
+    if (this.#output && droppedBytes > 0) this.conversation.send({ t: 'lagged', droppedBytes, detached: false });
+    this.end(exit, outputBytes);
+    this.#owner.left(this);
   }
 
   #inOrder(say: () => void): void {
@@ -83,6 +113,7 @@ export class ProcessReader implements ProcessSink {
   }
 
   #leave(): void {
+    clearTimeout(this.#rest?.timer);
     this.#handle?.detach();
     this.#owner.left(this);
   }

@@ -9,6 +9,8 @@ import { ProcessReader, type ReaderOwner } from './process-reader.ts';
 
 /** An agent that can't say that it has started or attached a process within this is treated as gone. */
 export const AGENT_ANSWER_MS = 10_000;
+/** An agent forgets an ended process after endedProcessTtlMs, and has told all its readers of the end by then. */
+const REST_MS = limits.endedProcessTtlMs + AGENT_ANSWER_MS;
 /** After the agent is lost, how long to wait for the engine to say why. */
 const LOST_REASON_MS = 3_000;
 
@@ -26,9 +28,15 @@ export interface ProcessSurroundings {
   onForeground(change: 1 | -1): void;
 }
 
+interface Ended {
+  exit: ProcessExit;
+  outputBytes: number;
+}
+
 /**
  * One live process in the runner's own table: who reads it, and when its call ends whatever the agent says. It holds no
  * delivery slot. It is over once, by the first of: the agent's exit, the deadline plus grace, the loss of the agent, the sandbox's end.
+ * After the agent's exit a reader that is behind gets the rest of the output before it is told.
  */
 export class RunningProcess implements ReaderOwner {
   readonly processId: string;
@@ -36,6 +44,11 @@ export class RunningProcess implements ReaderOwner {
   readonly #around: ProcessSurroundings;
   readonly #startedAtMs = monotonicMs();
   readonly #readers = new Set<ProcessReader>();
+  /** Those that have had all of its output. */
+  readonly #served = new Set<ProcessReader>();
+  /** Whether the agent has said how it ended; `#ended` is what becomes of that. */
+  #told = false;
+  #ended: Ended | undefined;
   #pid: number | undefined;
   #deadlineTimer: NodeJS.Timeout | undefined;
   #lostTimer: NodeJS.Timeout | undefined;
@@ -101,12 +114,20 @@ export class RunningProcess implements ReaderOwner {
     return { attach: WATCH_ONLY, sink };
   }
 
-  exited(told: ProcessExit, outputBytes: number): void {
-    if (this.#over) return;
+  /** Said to each reader after its own output, and to a watcher; the first word is the one that counts. */
+  exited(told: ProcessExit, outputBytes: number, reader?: ProcessReader): void {
+    if (reader) this.#served.add(reader);
+    if (this.#over) {
+      if (reader && this.#ended) this.#end(reader, this.#ended);
+      return;
+    }
+    if (this.#told) return;
+    this.#told = true;
     const exit = told.reason === 'oom' ? withoutReason(told) : told;
+    const finish = (ended: ProcessExit): void => this.#finish(ended, outputBytes, this.#served);
     // Who sent a SIGKILL, and whether memory ran out, only the host can say: the sandbox's word is not taken for it.
-    if (exit.reason !== 'signalled' || exit.signal !== 'SIGKILL') return this.#finish(exit, outputBytes);
-    void this.#around.oomKilled().then((oom) => this.#finish(oom ? { ...exit, reason: 'oom' } : exit, outputBytes));
+    if (exit.reason !== 'signalled' || exit.signal !== 'SIGKILL') return finish(exit);
+    void this.#around.oomKilled().then((oom) => finish(oom ? { ...exit, reason: 'oom' } : exit));
   }
 
   lost(): void {
@@ -117,8 +138,7 @@ export class RunningProcess implements ReaderOwner {
   }
 
   left(reader: ProcessReader): void {
-    if (!this.#readers.delete(reader)) return;
-    if (reader.foreground) this.#around.onForeground(-1);
+    if (!this.#remove(reader)) return;
     if (this.#over || this.#readers.size > 0 || this.#pid === undefined) return;
     const watcher = this.watcher();
     // process_not_found: it has exited and been forgotten meanwhile; its exit was heard, or the deadline's timer ends the entry.
@@ -137,7 +157,7 @@ export class RunningProcess implements ReaderOwner {
 
   fail(error: RunnerError): void {
     if (this.#over) return;
-    const readers = [...this.#readers];
+    const readers = this.#removeAll();
     this.#close(this.#ending('sandbox_ended'));
     for (const reader of readers) reader.conversation.fail({ code: error.code, message: error.message });
   }
@@ -145,8 +165,7 @@ export class RunningProcess implements ReaderOwner {
   /** It never came to be; its caller is told by whoever knows why. */
   abandon(): void {
     if (this.#over) return;
-    this.#readers.forEach((reader) => reader.foreground && this.#around.onForeground(-1));
-    this.#readers.clear();
+    this.#removeAll();
     this.#close(this.#ending('killed'));
   }
 
@@ -165,27 +184,46 @@ export class RunningProcess implements ReaderOwner {
     return Math.max(0, ...[...this.#readers].map((reader) => reader.outputEnd));
   }
 
-  #finish(told: ProcessExit, outputBytes: number): void {
+  /** `served`: who is told at once; the others have output to come first. */
+  #finish(told: ProcessExit, outputBytes: number, served: ReadonlySet<ProcessReader> = this.#readers): void {
     if (this.#over) return;
     const mayHaveEndedIt = told.reason === 'sandbox_ended' || told.reason === 'oom';
     const sandboxEndReason = mayHaveEndedIt ? this.#around.endReason() : undefined;
     const exit = sandboxEndReason === undefined ? told : { ...told, sandboxEndReason };
-    const readers = [...this.#readers];
+    this.#ended = { exit, outputBytes };
     this.#close(exit);
-    for (const reader of readers) reader.end(exit, outputBytes);
+    for (const reader of this.#readers) {
+      if (served.has(reader)) this.#end(reader, this.#ended);
+      else reader.awaitRest(exit, outputBytes, REST_MS);
+    }
+  }
+
+  #end(reader: ProcessReader, { exit, outputBytes }: Ended): void {
+    if (this.#remove(reader)) reader.end(exit, outputBytes);
   }
 
   #forget(): void {
-    if (!this.#over) this.#close(this.#ending('exited'));
+    if (this.#over) return;
+    this.#removeAll();
+    this.#close(this.#ending('exited'));
   }
 
   #close(exit: ProcessExit): void {
     this.#over = true;
     clearTimeout(this.#deadlineTimer);
     clearTimeout(this.#lostTimer);
-    for (const reader of this.#readers) if (reader.foreground) this.#around.onForeground(-1);
-    this.#readers.clear();
     this.#around.onExit(exit);
+  }
+
+  #removeAll(): ProcessReader[] {
+    return [...this.#readers].filter((reader) => this.#remove(reader));
+  }
+
+  /** Whether it was there. */
+  #remove(reader: ProcessReader): boolean {
+    const found = this.#readers.delete(reader);
+    if (found && reader.foreground) this.#around.onForeground(-1);
+    return found;
   }
 }
 

@@ -24,6 +24,25 @@ test('a command runs in a real sandbox and its output comes back', async () => {
   expect(killed.at(-1)).toMatchObject({ value: { state: 'ended' } });
 });
 
+test('a reader that is slow gets all of the output before it is told of the end, which a quick one knows long before', async () => {
+  const { edge } = node;
+  const sandboxId = await node.create();
+  const spec = shell('until [ -e /tmp/go ]; do sleep 0.02; done; seq 1 20000');
+  const quick = await edge.deliver('process.start', { sandboxId }, { spec, attach: attachment });
+  const attach = { ...attachment, creditBytes: 1_000 };
+  const slow = await edge.deliver('process.attach', { sandboxId }, { process: { processId: spec.processId }, attach });
+  await edge.until(slow, (events) => events.some(({ t }) => t === 'started'));
+  await edge.call('process.start', { sandboxId }, { spec: shell('touch /tmp/go'), attach: attachment });
+  const all = textOf(await edge.until(quick, (events) => events.at(-1)?.t === 'exit'));
+  expect(all.length).toBeGreaterThan(100_000);
+  expect(textOf(edge.events(slow))).toHaveLength(1_000);
+  await edge.say({ c: slow, t: 'credit', bytes: 200_000 });
+  const events = await edge.until(slow, (told) => told.at(-1)?.t === 'exit');
+  expect(textOf(events)).toBe(all);
+  expect(events.at(-1)).toMatchObject({ o: all.length, exit: { exitCode: 0 } });
+  await edge.call('sandbox.kill', { sandboxId }, { revision: 2, graceMs: 0 });
+});
+
 test('after kill -9 the next life adopts the sandbox, and a process in it goes on and can be read again', async () => {
   const { edge } = node;
   const sandboxId = await node.create();

@@ -73,6 +73,11 @@ time.sleep(600)"`;
     await node.edge.until(channel, (events) => textOf(events).includes('connected'));
   };
   const counter = 'n=0; while sleep 0.05; do n=$((n+1)); echo $n; done';
+  /** On its way when its call has ended: what comes next may read of it at once. */
+  const counting = `(${counter}) > /workspace/count 2>&1 < /dev/null & until [ -s /workspace/count ]; do sleep 0.01; done`;
+  const counted = 'wc -l < /workspace/count';
+  const goesOn = `n=$(${counted}); until [ $(${counted}) -gt $n ]; do sleep 0.05; done; echo goes on`;
+  const consistent = "awk 'NR != $1 { exit 1 }' /workspace/count && echo consistent";
 
   test('the heartbeat says that they work', async () => {
     await waitFor('a beat after it', () => node.plane.beats.at(-1)?.checkpoint !== 'freeze', 15_000);
@@ -130,15 +135,13 @@ time.sleep(600)"`;
 
   test('after kill -9 the next life restores it; a kill leaves nothing on the disk', async () => {
     const sandboxId = await node.create();
-    await run(sandboxId, `(${counter}) > /workspace/count 2>&1 < /dev/null &`);
+    await run(sandboxId, counting);
     await pause(sandboxId, 2);
     const [own] = await engine.docker.listContainers({ all: true });
     await node.stop('SIGKILL');
     await node.start();
     expect(await resume(sandboxId, 3)).toMatchObject({ memoryKept: true });
-    const script =
-      'n=$(wc -l < /workspace/count); until [ $(wc -l < /workspace/count) -gt $n ]; do sleep 0.05; done; echo goes on';
-    expect(await run(sandboxId, script)).toBe('goes on\n');
+    expect(await run(sandboxId, goesOn)).toBe('goes on\n');
     await node.edge.call('sandbox.kill', { sandboxId }, { revision: 4, graceMs: 0 });
     const left = await engine.docker.listContainers({ all: true }); // the probe of the new life may be among them
     expect(left.map(({ Id }) => Id)).not.toContain(own?.Id ?? 'none');
@@ -163,10 +166,6 @@ time.sleep(600)"`;
     const outcome = outcomeOf(await node.edge.call('sandbox.create', { sandboxId }, { revision: 1, spec }, 60_000));
     return { sandboxId, outcome };
   };
-  const counting = `(${counter}) > /workspace/count 2>&1 < /dev/null &`;
-  const counted = 'wc -l < /workspace/count';
-  const goesOn = `n=$(${counted}); until [ $(${counted}) -gt $n ]; do sleep 0.05; done; echo goes on`;
-  const consistent = "awk 'NR != $1 { exit 1 }' /workspace/count && echo consistent";
   const kill = (sandboxId: string) => node.edge.call('sandbox.kill', { sandboxId }, { revision: 99, graceMs: 0 });
 
   test('what boots from a snapshot goes on with its processes and files of one moment, each copy by itself', async () => {
@@ -228,7 +227,7 @@ time.sleep(600)"`;
   test('what can’t be written down is a snapshot of its files, and says so; the sandbox goes on', async () => {
     const sandboxId = await node.create();
     await connect(sandboxId);
-    await run(sandboxId, `${counting} ${goesOn}`);
+    await run(sandboxId, counting);
     const { state, taken, source } = await snapshot(sandboxId, 2);
     expect([state, taken.memoryKept]).toEqual(['running', false]);
     expect(await run(sandboxId, goesOn)).toBe('goes on\n');

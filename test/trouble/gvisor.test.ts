@@ -140,7 +140,8 @@ describe.skipIf(why !== '')(`with gVisor${why}`, () => {
     await kill(sandboxId);
   });
 
-  const counted = 'n=0; while sleep 0.05; do n=$((n+1)); echo $n; done > /tmp/count 2>&1 < /dev/null &';
+  const counted =
+    'n=0; while sleep 0.05; do n=$((n+1)); echo $n; done > /tmp/count 2>&1 < /dev/null & until [ -s /tmp/count ]; do sleep 0.01; done';
   const goesOn = 'n=$(wc -l < /tmp/count); until [ $(wc -l < /tmp/count) -gt $n ]; do sleep 0.05; done; echo goes on';
   const consistent = "awk 'NR != $1 { exit 1 }' /tmp/count && echo consistent";
 
@@ -151,7 +152,7 @@ describe.skipIf(why !== '')(`with gVisor${why}`, () => {
     const sandboxId = await node.create();
     const make =
       'echo one > /tmp/one; mkdir -m 0710 d; echo two > d/two; touch -d 2001-02-03T04:05:06Z d/two; ln -s two d/link; rm /etc/issue';
-    await run(sandboxId, `${counted} cd /home/user; ${make}`, { user: 'root' });
+    await run(sandboxId, `${counted}; cd /home/user; ${make}`, { user: 'root' });
     await run(sandboxId, goesOn);
     const key = randomBytes(32).toString('base64');
     const id = randomBytes(16).toString('hex');

@@ -182,9 +182,12 @@ export class SessionDouble implements AgentSession {
     this.started.set(spec.processId, { spec, sinks });
     return { pid: 42, reader: reader ? this.#handle(sinks, reader.sink) : null };
   }
+  /** An attachment waits for this, as one does whose answer is on its way. */
+  attachGate: Promise<void> = Promise.resolve();
   async attach(processId: string, _attach: unknown, sink: ProcessSink) {
     const { sinks } = this.get(processId);
     sinks.add(sink);
+    await this.attachGate;
     return { ...this.#handle(sinks, sink), offset: 0 };
   }
   async list() {
@@ -229,10 +232,11 @@ export class SessionDouble implements AgentSession {
     if (!started) throw new RunnerError('process_not_found', 'There is no such process.');
     return started;
   }
-  say(processId: string, offset: number, text: string): void {
-    for (const sink of this.get(processId).sinks) sink.data(1, offset, Buffer.from(text));
+  say(processId: string, offset: number, text: string, readers = this.get(processId).sinks.size): void {
+    for (const sink of [...this.get(processId).sinks].slice(0, readers)) sink.data(1, offset, Buffer.from(text));
   }
-  end(processId: string, exit: Partial<ProcessExit> = {}): void {
+  /** All readers are told, or the one that came at `reader`. */
+  end(processId: string, exit: Partial<ProcessExit> = {}, outputBytes = 0, reader?: number): void {
     const whole: ProcessExit = {
       exitCode: 0,
       signal: null,
@@ -242,7 +246,8 @@ export class SessionDouble implements AgentSession {
       droppedStderrBytes: 0,
       ...exit,
     };
-    for (const sink of this.get(processId).sinks) sink.exit(whole, 0);
+    const sinks = [...this.get(processId).sinks];
+    for (const sink of reader === undefined ? sinks : sinks.slice(reader, reader + 1)) sink.exit(whole, outputBytes);
   }
 
   #handle(sinks: Set<ProcessSink>, sink: ProcessSink): ReaderHandle {
