@@ -1,13 +1,20 @@
+import { monotonicMs } from '../clock.ts';
 import type { Logger } from '../log.ts';
 import type { CheckpointCapability } from '../protocol/node-report.ts';
 import type { RuntimeFindings } from './runtime-probe.ts';
 
-/** Found out once, when the first image is known, by making a checkpoint and restoring it. */
+/** A busy node may be too slow for one try; what fails each time does not work here. */
+const triesMax = 3;
+const retryMs = 30_000;
+
+/** Found out when the first image is known, by making a checkpoint and restoring it. */
 export class Checkpointing {
   #capability: CheckpointCapability = 'freeze';
   #means: 'criu' | 'gvisor' = 'criu';
   #freezes = true;
   #probing: Promise<void> | undefined;
+  #tries = 0;
+  #notBeforeMs = -Infinity;
   readonly #probe: ((image: string) => Promise<void>) | undefined;
   readonly #log: Logger;
 
@@ -38,9 +45,14 @@ export class Checkpointing {
     if (kind !== undefined) this.#means = kind;
   }
 
-  /** Of the first image that it is given, beside everything else. */
+  /** Beside everything else, and until it is known. */
   probeWith(image: string): void {
-    if (this.#probe !== undefined) this.#probing ??= this.#try(this.#probe(image));
+    if (this.#probe === undefined || this.#probing !== undefined || this.frees) return;
+    if (this.#tries === triesMax || monotonicMs() < this.#notBeforeMs) return;
+    this.#tries++;
+    this.#probing = this.#try(this.#probe(image)).finally(() => {
+      this.#probing = undefined;
+    });
   }
 
   async settled(): Promise<void> {
@@ -55,10 +67,13 @@ export class Checkpointing {
         note: `A pause that keeps processes frees their memory: checkpoints work here (${this.#means === 'criu' ? 'CRIU' : 'gVisor'}).`,
       });
     } catch (error) {
-      const cause = error instanceof Error ? error : new Error(String(error));
+      this.#notBeforeMs = monotonicMs() + retryMs;
+      const again = this.#tries < triesMax;
       this.#log.info('engine_note', {
-        note: 'A pause that keeps processes keeps their memory in use: a checkpoint was tried, and does not work here.',
-        error: cause,
+        note:
+          `A pause that keeps processes keeps their memory in use: a checkpoint was tried, and ` +
+          (again ? `did not work; it is tried again in ${retryMs / 1000} s.` : 'does not work here.'),
+        error: error instanceof Error ? error : new Error(String(error)),
       });
     }
   }

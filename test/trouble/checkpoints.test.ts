@@ -32,7 +32,7 @@ describe.skipIf(why !== '')(`with CRIU${why}`, () => {
     node.plane.answer = { ...node.plane.answer, pool };
   });
   /** Also after a restart. */
-  const probed = () => waitFor('the probe', () => node.log().includes('checkpoints work here'), 90_000);
+  const probed = () => node.checkpoints();
   beforeEach(probed);
   afterAll(async () => {
     await node?.close();

@@ -42,6 +42,7 @@ describe.skipIf(why !== '')(`with gVisor${why}`, () => {
     const pool = [{ template: 'base', image, network: 'off' as const, count: 0 }];
     node.plane.answer = { ...node.plane.answer, pool };
     await waitFor('a beat that takes sandboxes', () => (node.plane.beats.at(-1)?.sandboxLimit ?? 0) > 0, 60_000);
+    await node.checkpoints();
     await waitFor('checkpoints in a beat', () => node.plane.beats.at(-1)?.checkpoint === 'gvisor', 60_000);
   });
   afterAll(async () => {

@@ -25,10 +25,14 @@ export interface TestNode {
   /** Resolves with the exit code once it is gone. */
   stop(signal: NodeJS.Signals): Promise<number | null>;
   create(spec?: Partial<SandboxSpec>): Promise<string>;
+  /** Resolves once the present life has found that checkpoints work; rejects with its reasons where they don't. */
+  checkpoints(): Promise<void>;
   close(): Promise<void>;
 }
 
 const READY_MS = 60_000;
+/** A probe takes a minute at most, and one that failed is tried again after half of one. */
+const PROBED_MS = 160_000;
 
 export async function startTestNode(env: Record<string, string> = {}): Promise<TestNode> {
   const redis = await startTestRedis();
@@ -91,6 +95,17 @@ export async function startTestNode(env: Record<string, string> = {}): Promise<T
       const last = (await edge.call('sandbox.create', { sandboxId }, job, 60_000)).at(-1);
       if (last?.t !== 'result') throw new Error(`create failed: ${JSON.stringify(last)} ${output.slice(-2000)}`);
       return sandboxId;
+    },
+    checkpoints: async () => {
+      const ends = /.*checkpoints? (work here|was tried, and does not).*/;
+      const tried = /.*a checkpoint was tried.*/g;
+      const said = () => (output.match(tried) ?? []).join('\n');
+      const line = await waitFor('the probe of checkpoints', () => ends.exec(output)?.[0], PROBED_MS).catch(
+        (error: unknown) => {
+          throw new Error(`${String(error)}: ${said()} ${output.slice(-3000)}`);
+        },
+      );
+      if (!line.includes('work here')) throw new Error(said());
     },
     close: async () => {
       await stop('SIGKILL');
