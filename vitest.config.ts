@@ -7,7 +7,12 @@ import { defineConfig } from 'vitest/config';
  */
 /** Compares latencies and loads the machine: to be alone, as those of `trouble` are. */
 const measuring = ['test/security/bombs.test.ts'];
-const common = { testTimeout: 60_000, hookTimeout: 180_000, include: [] as string[] };
+const common = {
+  testTimeout: 60_000,
+  hookTimeout: 180_000,
+  expect: { poll: { timeout: 10_000 } },
+  include: [] as string[],
+};
 
 export default defineConfig({
   test: {

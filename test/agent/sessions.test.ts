@@ -206,14 +206,18 @@ describe('what a command sees and says', () => {
 });
 
 describe('commands of one session', () => {
+  const until = (path: string) => `until [ -e ${path} ]; do sleep 0.02; done`;
+
   test('run one after another in the order of their arrival, those of others meanwhile', async () => {
     const order = { session: 'order' };
+    const logged = (i: number) => `export LOG="\${LOG}${i}"; sleep 0.02; echo $LOG`;
     const runs = await Promise.all(
-      Array.from({ length: 8 }, (_, i) => begin(`export LOG="\${LOG}${i}"; sleep 0.02; echo $LOG`, order)),
+      Array.from({ length: 8 }, (_, i) => begin(`${i === 0 ? until('/tmp/go-order') : ':'}; ${logged(i)}`, order)),
     );
     const beside = await begin('echo beside', { session: 'another' });
     await beside.sink.ended;
     expect(runs.at(-1)?.sink.exitEvent).toBeUndefined();
+    await docker('exec', container.containerId, 'touch', '/tmp/go-order');
     await Promise.all(runs.map(({ sink }) => sink.ended));
     expect(runs.map(({ sink }) => sink.stdout.toString())).toEqual(
       runs.map((_, i) => `${'01234567'.slice(0, i + 1)}\n`),
@@ -239,11 +243,11 @@ describe('commands of one session', () => {
 
   test('whose time has passed while the sandbox stood still do not run', async () => {
     const frozen = { session: 'frozen' };
-    const first = await begin('sleep 0.3', frozen);
-    const late = await begin('touch /tmp/thawed', { ...frozen, timeoutMs: 400 });
+    const first = await begin('sleep 3', frozen);
+    const late = await begin('touch /tmp/thawed', { ...frozen, timeoutMs: 4_000 });
     await docker('pause', container.containerId);
     const pausedAt = performance.now();
-    await waitFor('its time to pass', () => performance.now() - pausedAt > 600, 5_000);
+    await waitFor('its time to pass', () => performance.now() - pausedAt > 4_500, 10_000);
     await docker('unpause', container.containerId);
     await first.sink.ended;
     expect(await late.sink.ended).toMatchObject({ reason: 'deadline' });
@@ -270,8 +274,9 @@ describe('commands of one session', () => {
   test('that cannot be started any more when their turn comes say so', async () => {
     const gone = { session: 'gone' };
     await docker('exec', container.containerId, 'mkdir', '/tmp/asked');
-    await begin('sleep 0.2; sudo -n true; rmdir /tmp/asked', { ...gone, user: 'root' });
+    await begin(`${until('/tmp/go-asked')}; sudo -n true; rmdir /tmp/asked`, { ...gone, user: 'root' });
     const next = await begin('echo no', { ...gone, user: 'root', cwd: '/tmp/asked' });
+    await docker('exec', container.containerId, 'touch', '/tmp/go-asked');
     expect(await next.sink.ended).toMatchObject({ exitCode: 126 });
     expect(next.sink.stderr.toString()).toContain('does not exist');
     expect((await runToEnd(session, specOf('echo on', { ...gone, user: 'root' }))).stdout).toBe('on\n');

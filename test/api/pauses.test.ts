@@ -62,7 +62,7 @@ test('a pause with memory lets processes go on where they were', async () => {
 });
 
 test('at its timeout a sandbox is paused where it was so created, is on record as that, and again after a resume', async () => {
-  const { id } = await tenant.createSandbox({ timeoutSeconds: 1, onTimeout: 'pause' });
+  const { id } = await tenant.createSandbox({ timeoutSeconds: 4, onTimeout: 'pause' });
   await background(id);
   expect(await pausedBy(id)).toMatchObject({ memoryKept: true, endReason: null });
   const refused = await tenant.api(`/v1/sandboxes/${id}/exec`, { method: 'POST', json: { command: 'true' } });
@@ -70,7 +70,7 @@ test('at its timeout a sandbox is paused where it was so created, is on record a
   expect(await refused.text()).toMatch(/sandbox_not_running.*paused/);
   const { entries } = await tenant.json<{ entries: { type: string; message?: string }[] }>(`/v1/sandboxes/${id}/logs`);
   expect(entries.map(({ message }) => message)).toContain('Paused at its timeout.');
-  await post(id, 'resume', { timeoutSeconds: 2 });
+  await post(id, 'resume', { timeoutSeconds: 4 });
   await exec(id, 'rm -f /workspace/alive; until [ -e /workspace/alive ]; do sleep 0.05; done');
   expect(await pausedBy(id)).toMatchObject({ state: 'paused' });
 });

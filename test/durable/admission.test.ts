@@ -33,7 +33,7 @@ test('creates that never say that they are over hold the others up for a second,
   const startedAt = performance.now();
   const { entered, all } = enterMany(admission, 10);
   await all;
-  expect(performance.now() - startedAt).toBeLessThan(1_500);
+  expect(performance.now() - startedAt).toBeLessThan(1_900);
   expect(entered.slice(8)).toEqual([8, 9]);
 });
 

@@ -61,13 +61,13 @@ describe('start', () => {
   test('that is aborted, before or while it runs, leaves nothing', async () => {
     await expect(its.engine.start(request(), AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough');
     const abort = new AbortController();
+    const label = [`glovebox.installation=${its.installationId}`];
     const starting = its.engine.start(request(), abort.signal);
     await waitFor(
       'the container to be made',
-      async () =>
-        (await host('docker', 'ps', '-aq', '--filter', `label=glovebox.installation=${its.installationId}`)) !== '',
+      async () => (await its.docker.listContainers({ all: true, filters: { label } })).length > 0,
       10_000,
-      5,
+      1,
     );
     abort.abort(new Error('enough'));
     await expect(starting).rejects.toThrow('enough');

@@ -41,10 +41,10 @@ test('a background child that holds stdout does not hold the answer', async () =
 test('at its deadline the whole process group dies, one that ignores SIGTERM too, and what was printed is answered', async () => {
   const marker = `300${Date.now() % 100_000}`;
   const result = await sandbox.exec(`trap "" TERM; (trap "" TERM; sleep ${marker}) & echo before; sleep ${marker}`, {
-    timeoutMs: 500,
+    timeoutMs: 2_000,
   });
   expect(result).toMatchObject({ exitCode: 124, reason: 'deadline', timedOut: true, stdout: 'before\n' });
-  expect(result.durationMs).toBeLessThan(4_000);
+  expect(result.durationMs).toBeLessThan(10_000);
   await waitFor(
     'the group to be gone',
     async () => (await sandbox.exec(`pgrep -f "[s]leep ${marker}"`)).exitCode === 1,
@@ -70,7 +70,7 @@ test('streamed output comes while the command runs, in order, and ends with the 
 });
 
 test('an event’s id is the offset after it, and characters that are cut between reads come whole', async () => {
-  const events = await allEvents(await sandbox.stream('printf "a\\303"; sleep 0.3; printf "\\244b"'));
+  const events = await allEvents(await sandbox.stream('printf "a\\303"; sleep 1; printf "\\244b"'));
   expect(textOf(events, 'stdout')).toBe('aäb');
   expect(events.filter(({ event }) => event === 'stdout').map(({ id }) => id)).toEqual([1, 4]);
   expect(events.at(-1)).toMatchObject({ event: 'exit', id: 4 });

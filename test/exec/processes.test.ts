@@ -39,7 +39,7 @@ describe('a background process', () => {
   });
 
   test('waiting answers `running` at its timeout and the exit as soon as there is one', async () => {
-    const { processId } = await sandbox.start('sleep 1; exit 5');
+    const { processId } = await sandbox.start('sleep 3; exit 5');
     expect(await sandbox.wait(processId, 50)).toMatchObject({ running: true, exit: null });
     expect(await sandbox.wait(processId)).toMatchObject({ running: false, exit: { exitCode: 5, reason: 'exited' } });
   });

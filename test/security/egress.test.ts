@@ -124,10 +124,11 @@ describe('rules of a sandbox', () => {
       (await sandbox.run('RES_OPTIONS="timeout:1 attempts:1" getent ahostsv4 deb.debian.org | head -1')).stdout;
     await set([], ['0.0.0.0/0', '::/0']);
     expect(await ask()).toBe('');
+    const answered = () => waitFor('an answer', async () => /^\d+\.\d+\.\d+\.\d+/.test(await ask()), 15_000);
     await set([resolver], ['0.0.0.0/0']);
-    expect(await ask()).toMatch(/^\d+\.\d+\.\d+\.\d+/);
+    await answered();
     await set([], ['203.0.113.0/24']);
-    expect(await ask()).toMatch(/^\d+\.\d+\.\d+\.\d+/);
+    await answered();
   });
 
   test('a connection that is open to what is denied from now on is cut, and a datagram’s peer is no longer heard', async () => {

@@ -133,18 +133,19 @@ print(json.dumps({'arp': arp[0][3] if arp else '', 'names': [g for g in guesses 
       '198.18.0.1',
       '203.0.113.77',
     ];
-    const began = performance.now();
-    const answers = await sandbox.python<string[]>(`
-import errno, json, socket
+    const { answers, seconds } = await sandbox.python<{ answers: string[]; seconds: number }>(`
+import errno, json, socket, time
 def attempt(host):
     try:
         socket.create_connection((host, 80), 5)
         return 'reached'
     except OSError as error:
         return errno.errorcode.get(error.errno, str(error))
-print(json.dumps([attempt(host) for host in ${JSON.stringify(targets)}]))`);
+began = time.monotonic()
+answers = [attempt(host) for host in ${JSON.stringify(targets)}]
+print(json.dumps({'answers': answers, 'seconds': time.monotonic() - began}))`);
     expect(answers).toEqual(targets.map(() => 'ECONNREFUSED'));
-    expect(performance.now() - began).toBeLessThan(900);
+    expect(seconds).toBeLessThan(0.9);
   });
 
   test('a denied address with a port is denied on that port', async () => {

@@ -77,7 +77,7 @@ test('without Redis /readyz is 503 and names it, /healthz stays 200, and both ar
   try {
     const startedAt = performance.now();
     expect(await readiness()).toEqual({ status: 503, body: { status: 'not_ready', notReady: ['redis'] } });
-    expect(performance.now() - startedAt).toBeLessThan(4_000);
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
     expect((await fetch(`${own.installation.url}/healthz`)).status).toBe(200);
   } finally {
     await own.installation.redis.start();

@@ -44,63 +44,75 @@ afterAll(async () => {
   }
 }, START_MS);
 
-test('an engine that restarts and keeps its containers is not noticed by commands that run, and creates work again', async () => {
-  const { engine: private_, installation: service } = own();
-  const tenant = await createTenant({}, service);
-  const { id } = await tenant.createSandbox({ network: 'off' });
-  const answer = postExec(tenant, id, 'for i in $(seq 1 30); do echo $i; sleep 0.1; done');
-  await private_.stop();
-  expect(await run(tenant, id, 'echo meanwhile')).toBe('meanwhile\n');
-  await private_.launch({ liveRestore: true });
-  expect((await answer).body).toMatchObject({
-    exitCode: 0,
-    stdout: expect.stringMatching(/^1\n2\n[^]*\n30\n$/) as unknown,
-  });
-  const next = await waitFor(
-    'a create to work',
-    async () => tenant.createSandbox({ network: 'off' }).catch(() => undefined),
-    TOLD_MS,
-    500,
-  );
-  expect(await run(tenant, next.id, 'echo works')).toBe('works\n');
-  expect(await killSandbox(tenant, id)).toBeLessThan(300);
-  await waitFor('the kill to be done', async () => (await readSandbox(tenant, id)).state === 'ended', TOLD_MS);
-  await tenant.cleanUp();
-});
-
-test('an engine that takes its containers with it: their sandboxes are told as ended, commands fail, the next create works', async () => {
-  const { engine: private_, installation: service } = own();
-  const tenant = await createTenant({}, service);
-  const { id } = await tenant.createSandbox({ network: 'off' });
-  await private_.stop();
-  await private_.launch({ liveRestore: false });
-  const second = await waitFor(
-    'a create to work',
-    async () => tenant.createSandbox({ network: 'off' }).catch(() => undefined),
-    TOLD_MS,
-    500,
-  );
-  const answer = postExec(tenant, second.id, 'sleep 300');
-  await waitFor('the command to run', async () => (await run(tenant, second.id, 'ps ax')).includes('sleep 300'), 5_000);
-  await private_.stop();
-  // Told as an error, or as the end of a command that was ended: never as one that has done its work.
-  const { status, body } = await answer;
-  expect(status !== 200 || body['exitCode'] !== 0).toBe(true);
-  await private_.launch({ liveRestore: false });
-  for (const lost of [id, second.id]) {
-    await waitFor(
-      'the sandbox to have ended',
-      async () => (await readSandbox(tenant, lost)).state === 'ended',
+test(
+  'an engine that restarts and keeps its containers is not noticed by commands that run, and creates work again',
+  async () => {
+    const { engine: private_, installation: service } = own();
+    const tenant = await createTenant({}, service);
+    const { id } = await tenant.createSandbox({ network: 'off' });
+    const answer = postExec(tenant, id, 'for i in $(seq 1 30); do echo $i; sleep 0.1; done');
+    await private_.stop();
+    expect(await run(tenant, id, 'echo meanwhile')).toBe('meanwhile\n');
+    await private_.launch({ liveRestore: true });
+    expect((await answer).body).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringMatching(/^1\n2\n[^]*\n30\n$/) as unknown,
+    });
+    const next = await waitFor(
+      'a create to work',
+      async () => tenant.createSandbox({ network: 'off' }).catch(() => undefined),
       TOLD_MS,
-      200,
+      500,
     );
-    expect((await postExec(tenant, lost, 'true')).status).toBe(410);
-  }
-  const next = await waitFor(
-    'a create to work',
-    async () => tenant.createSandbox({ network: 'off' }).catch(() => undefined),
-    TOLD_MS,
-    500,
-  );
-  expect(await run(tenant, next.id, 'echo works')).toBe('works\n');
-});
+    expect(await run(tenant, next.id, 'echo works')).toBe('works\n');
+    expect(await killSandbox(tenant, id)).toBeLessThan(300);
+    await waitFor('the kill to be done', async () => (await readSandbox(tenant, id)).state === 'ended', TOLD_MS);
+    await tenant.cleanUp();
+  },
+  START_MS,
+);
+
+test(
+  'an engine that takes its containers with it: their sandboxes are told as ended, commands fail, the next create works',
+  async () => {
+    const { engine: private_, installation: service } = own();
+    const tenant = await createTenant({}, service);
+    const { id } = await tenant.createSandbox({ network: 'off' });
+    await private_.stop();
+    await private_.launch({ liveRestore: false });
+    const second = await waitFor(
+      'a create to work',
+      async () => tenant.createSandbox({ network: 'off' }).catch(() => undefined),
+      TOLD_MS,
+      500,
+    );
+    const answer = postExec(tenant, second.id, 'sleep 300');
+    await waitFor(
+      'the command to run',
+      async () => (await run(tenant, second.id, 'ps ax')).includes('sleep 300'),
+      TOLD_MS,
+    );
+    await private_.stop();
+    // Told as an error, or as the end of a command that was ended: never as one that has done its work.
+    const { status, body } = await answer;
+    expect(status !== 200 || body['exitCode'] !== 0).toBe(true);
+    await private_.launch({ liveRestore: false });
+    for (const lost of [id, second.id]) {
+      await waitFor(
+        'the sandbox to have ended',
+        async () => (await readSandbox(tenant, lost)).state === 'ended',
+        TOLD_MS,
+        200,
+      );
+      expect((await postExec(tenant, lost, 'true')).status).toBe(410);
+    }
+    const next = await waitFor(
+      'a create to work',
+      async () => tenant.createSandbox({ network: 'off' }).catch(() => undefined),
+      TOLD_MS,
+      500,
+    );
+    expect(await run(tenant, next.id, 'echo works')).toBe('works\n');
+  },
+  START_MS,
+);

@@ -221,7 +221,8 @@ signal.pause()"`;
 
   test('as many processes as may run at once do', async () => {
     const sandboxId = await node.create();
-    const many = 'for n in $(seq 250); do sleep 600 & done; pgrep -c sleep; kill $(jobs -p)';
+    const started = 'for n in $(seq 200); do [ $(pgrep -xc sleep) = 250 ] && break; read -t 0.1 < <(:); done';
+    const many = `for n in $(seq 250); do sleep 600 & done; ${started}; pgrep -xc sleep; kill $(jobs -p)`;
     expect(await run(sandboxId, many)).toBe('250\n');
     await kill(sandboxId);
   });

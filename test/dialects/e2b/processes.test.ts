@@ -209,7 +209,7 @@ test('a killed sandbox cuts its streams, and the SDK says so; another’s go on'
 });
 
 test('a sandbox that reaches its end of life cuts its streams as well', async () => {
-  const sandbox = await e2b.create({ timeoutMs: 2_000 });
+  const sandbox = await e2b.create({ timeoutMs: 6_000 });
   const command = await sandbox.commands.run('sleep 60', { background: true });
   await expect(command.wait()).rejects.toThrow('sandbox was killed or reached its end of life');
   expect(await sandbox.isRunning()).toBe(false);

@@ -21,8 +21,8 @@ export const commands: Guarantees<'Commands'> = {
   },
   'Commands.run in the background': async ({ sandbox }) => {
     const startedAt = performance.now();
-    const handle = await sandbox.commands.run('sleep 1; echo done', { background: true });
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    const handle = await sandbox.commands.run('sleep 5; echo done', { background: true });
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
     await expect(handle.wait()).resolves.toMatchObject({ stdout: 'done\n', exitCode: 0 });
   },
   'Commands.list': async ({ sandbox }) => {
