@@ -11,12 +11,17 @@ export const attachProcess: ExecHandler<'process.attach'> = async (context, job,
   const found = await findProcess(sandbox, job.process);
   const { processId, pid } = found;
   const running = sandbox.processes.get(processId) ?? enterFound(context, sandbox, found);
-  running.started(pid);
   const reader = running.reader(conversation, job.attach);
+  running.started(pid);
+  const attaching = session.attach(processId, job.attach, reader);
   try {
-    const handle = await within(session.attach(processId, job.attach, reader), AGENT_ANSWER_MS, agentSilent);
+    const handle = await within(attaching, AGENT_ANSWER_MS, agentSilent);
     reader.begin(processId, pid, handle, job.attach.fromOffset === 'end' ? handle.offset : undefined);
   } catch (error) {
+    attaching.then(
+      (late) => late.detach(),
+      () => undefined, // the error that is thrown here
+    );
     running.left(reader);
     throw error;
   }

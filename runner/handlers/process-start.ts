@@ -28,7 +28,7 @@ export const startProcess: ExecHandler<'process.start'> = async (context, job, s
     // Should it start, or wait in its session, after all: its caller has been told that it can't be counted on.
     const kill = () => session.signal(spec.processId, 'SIGKILL');
     if (isSilence(error)) starting.then(kill, kill).catch(() => undefined);
-    running.abandon();
+    running.abandon(reader, error instanceof RunnerError ? error : agentSilent());
     throw error;
   }
   running.started(started.pid);
@@ -68,6 +68,7 @@ export function surroundingsOf(
   const { session, containerId } = sandbox.home;
   return {
     session,
+    atRest: () => sandbox.state !== 'running' || sandbox.changing,
     endReason: () => sandbox.endReason,
     oomKilled: () => findOom(engine, sandbox, containerId),
     onForeground: (change: 1 | -1) => {

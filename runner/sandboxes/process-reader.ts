@@ -6,7 +6,7 @@ import type { Attachment, ProcessExit } from '../protocol/process.ts';
 export interface ReaderOwner {
   /** The agent has said so to this reader, after all of its output. */
   exited(exit: ProcessExit, outputBytes: number, reader: ProcessReader): void;
-  lost(): void;
+  lost(reader: ProcessReader): void;
   /** The reader is gone before the exit. */
   left(reader: ProcessReader): void;
 }
@@ -25,6 +25,8 @@ export class ProcessReader implements ProcessSink {
   #early: (() => void)[] | undefined = [];
   #outputEnd: number;
   #lost = false;
+  /** What the agent may still send it. */
+  #creditBytes: number;
   /** Set while the rest of an ended process's output is on its way: what to say if it does not come. */
   #rest: { exit: ProcessExit; outputBytes: number; timer: NodeJS.Timeout } | undefined;
 
@@ -32,6 +34,7 @@ export class ProcessReader implements ProcessSink {
     this.conversation = conversation;
     this.foreground = attach.foreground;
     this.#output = attach.output;
+    this.#creditBytes = attach.creditBytes;
     this.#owner = owner;
     this.#outputEnd = attach.fromOffset === 'end' ? 0 : attach.fromOffset;
     conversation.resumable = true;
@@ -43,13 +46,21 @@ export class ProcessReader implements ProcessSink {
     return this.#outputEnd;
   }
 
+  /** Whether it lets the agent say nothing at the moment, its exit included. */
+  get starved(): boolean {
+    return this.#output && this.#creditBytes <= 0;
+  }
+
   /** `offset`: where its output begins, for one that could not know. */
   begin(processId: string, pid: number, handle: ReaderHandle | null, offset?: number): void {
-    if (!this.conversation.open) return handle?.detach();
     this.#handle = handle ?? undefined;
+    if (!this.conversation.open) return this.#leave();
     this.#outputEnd = Math.max(this.#outputEnd, offset ?? 0);
     this.conversation.send({ t: 'started', processId, pid, ...(offset === undefined ? {} : { o: offset }) });
-    this.conversation.onCredit((bytes) => this.#handle?.grant(bytes));
+    this.conversation.onCredit((bytes) => {
+      this.#creditBytes += bytes;
+      this.#handle?.grant(bytes);
+    });
     const early = this.#early ?? [];
     this.#early = undefined;
     for (const say of early) say();
@@ -58,15 +69,16 @@ export class ProcessReader implements ProcessSink {
   data(fd: 0 | 1 | 2, offset: number, bytes: Uint8Array): void {
     this.#inOrder(() => {
       this.#outputEnd = offset + bytes.byteLength;
+      this.#creditBytes -= bytes.byteLength;
       this.conversation.send({ t: 'data', fd, o: offset }, bytes);
     });
   }
 
   lagged(droppedBytes: number, detached: boolean): void {
     this.#inOrder(() => {
+      this.#outputEnd += droppedBytes;
       this.conversation.send({ t: 'lagged', droppedBytes, detached });
       if (!detached) return;
-      clearTimeout(this.#rest?.timer);
       this.conversation.finish();
       this.#owner.left(this);
     });
@@ -80,25 +92,31 @@ export class ProcessReader implements ProcessSink {
     this.#inOrder(() => {
       this.#lost = true;
       if (this.#rest) this.#endWithoutRest();
-      else this.#owner.lost();
+      else this.#owner.lost(this);
     });
   }
 
   /** The process has ended, as another reader has heard first: the rest of its output, and its end, are still to come here. */
   awaitRest(exit: ProcessExit, outputBytes: number, withinMs: number): void {
+    this.forgetRest();
     const timer = setTimeout(() => this.#endWithoutRest(), withinMs);
     this.#rest = { exit, outputBytes, timer };
     if (this.#lost) this.#endWithoutRest();
   }
 
+  /** Nobody waits for it any more. */
+  forgetRest(): void {
+    clearTimeout(this.#rest?.timer);
+    this.#rest = undefined;
+  }
+
   /** The last word. */
   end(exit: ProcessExit, outputBytes: number): void {
-    clearTimeout(this.#rest?.timer);
     this.conversation.send({ t: 'exit', o: outputBytes, exit });
   }
 
   #endWithoutRest(): void {
-    if (!this.#rest || !this.conversation.open) return;
+    if (!this.#rest) return;
     const { exit, outputBytes } = this.#rest;
     this.#handle?.detach();
     const droppedBytes = outputBytes - this.#outputEnd;
@@ -113,7 +131,6 @@ export class ProcessReader implements ProcessSink {
   }
 
   #leave(): void {
-    clearTimeout(this.#rest?.timer);
     this.#handle?.detach();
     this.#owner.left(this);
   }

@@ -11,6 +11,8 @@ import { ProcessReader, type ReaderOwner } from './process-reader.ts';
 export const AGENT_ANSWER_MS = 10_000;
 /** An agent forgets an ended process after endedProcessTtlMs, and has told all its readers of the end by then. */
 const REST_MS = limits.endedProcessTtlMs + AGENT_ANSWER_MS;
+/** While the agent can't be asked to tell the exit, it is asked again so often. */
+const WATCH_RETRY_MS = 5_000;
 /** After the agent is lost, how long to wait for the engine to say why. */
 const LOST_REASON_MS = 3_000;
 
@@ -20,6 +22,8 @@ export interface ProcessSurroundings {
   session: AgentSession;
   /** Whether the kernel has just killed something in this container for memory. Never rejects. */
   oomKilled(): Promise<boolean>;
+  /** While the sandbox stands still, or is about to, its agent answers nobody. */
+  atRest(): boolean;
   /** Undefined while the sandbox lives. */
   endReason(): EndReason | undefined;
   onExit(exit: ProcessExit): void;
@@ -50,6 +54,9 @@ export class RunningProcess implements ReaderOwner {
   #told = false;
   #ended: Ended | undefined;
   #pid: number | undefined;
+  /** Whether the agent tells us of its exit by a reader of our own, or is being asked to. */
+  #watched = false;
+  #watchTimer: NodeJS.Timeout | undefined;
   #deadlineTimer: NodeJS.Timeout | undefined;
   #lostTimer: NodeJS.Timeout | undefined;
   #over = false;
@@ -82,15 +89,12 @@ export class RunningProcess implements ReaderOwner {
 
   started(pid: number): void {
     this.#pid = pid;
+    if (this.#readers.size === 0) this.#watch(); // its reader has gone while it was started
   }
 
   /** Of one that an earlier life of the runner started: from here on its exit is heard. */
   rejoin(): void {
-    const { attach, sink } = this.watcher();
-    this.#around.session.attach(this.processId, attach, sink).catch((error: unknown) => {
-      // While the agent is away nothing is known, and the deadline's timer stays.
-      if (error instanceof RunnerError && error.code === 'process_not_found') this.#forget();
-    });
+    this.#watch();
   }
 
   /** The runner stops; the process runs on, and is the next life's. */
@@ -98,12 +102,12 @@ export class RunningProcess implements ReaderOwner {
     if (this.#over) return;
     this.#over = true;
     this.#around.onLeave();
-    clearTimeout(this.#deadlineTimer);
-    clearTimeout(this.#lostTimer);
+    this.#clearTimers();
   }
 
   /** Somebody has to hear of the exit, for the history and the deadline, when no channel does. */
   watcher(): { attach: Attachment; sink: ProcessSink } {
+    this.#watched = true;
     const ignore = () => undefined;
     const sink: ProcessSink = {
       data: ignore,
@@ -118,7 +122,7 @@ export class RunningProcess implements ReaderOwner {
   exited(told: ProcessExit, outputBytes: number, reader?: ProcessReader): void {
     if (reader) this.#served.add(reader);
     if (this.#over) {
-      if (reader && this.#ended) this.#end(reader, this.#ended);
+      if (reader) this.#end(reader, { exit: this.#ended?.exit ?? told, outputBytes });
       return;
     }
     if (this.#told) return;
@@ -130,19 +134,17 @@ export class RunningProcess implements ReaderOwner {
     void this.#around.oomKilled().then((oom) => finish(oom ? { ...exit, reason: 'oom' } : exit));
   }
 
-  lost(): void {
-    if (this.#over || this.#lostTimer) return;
-    this.#lostTimer = setTimeout(() => {
-      this.fail(new RunnerError('agent_unavailable', 'The sandbox stopped answering; the command may have run.'));
-    }, LOST_REASON_MS);
+  lost(reader?: ProcessReader): void {
+    if (this.#over) {
+      if (reader && this.#remove(reader)) reader.conversation.fail(agentLost());
+      return;
+    }
+    this.#lostTimer ??= setTimeout(() => this.fail(agentLost()), LOST_REASON_MS);
   }
 
   left(reader: ProcessReader): void {
     if (!this.#remove(reader)) return;
-    if (this.#over || this.#readers.size > 0 || this.#pid === undefined) return;
-    const watcher = this.watcher();
-    // process_not_found: it has exited and been forgotten meanwhile; its exit was heard, or the deadline's timer ends the entry.
-    this.#around.session.attach(this.processId, watcher.attach, watcher.sink).catch(() => this.#forget());
+    if (this.#readers.size === 0 && this.#pid !== undefined) this.#watch();
   }
 
   /** The sandbox is gone. */
@@ -162,16 +164,19 @@ export class RunningProcess implements ReaderOwner {
     for (const reader of readers) reader.conversation.fail({ code: error.code, message: error.message });
   }
 
-  /** It never came to be; its caller is told by whoever knows why. */
-  abandon(): void {
+  /** It never came to be. Who asked for it is told by whoever knows why; the others who have found it already are told here. */
+  abandon(starter: ProcessReader | undefined, error: RunnerError): void {
     if (this.#over) return;
-    this.#removeAll();
+    const others = this.#removeAll().filter((reader) => reader !== starter);
     this.#close(this.#ending('killed'));
+    for (const reader of others) reader.conversation.fail({ code: error.code, message: error.message });
   }
 
   #passDeadline(): void {
     if (this.#over) return;
-    this.#finish(this.#ending('deadline'), this.#outputEnd());
+    // Who has taken nothing for a while is owed what was printed until then.
+    const served = new Set([...this.#readers].filter((reader) => !reader.starved));
+    this.#finish(this.#ending('deadline'), this.#outputEnd(), served);
     this.#around.session.signal(this.processId, 'SIGKILL').catch(() => undefined); // it may well be gone: the call has ended
   }
 
@@ -202,17 +207,37 @@ export class RunningProcess implements ReaderOwner {
     if (this.#remove(reader)) reader.end(exit, outputBytes);
   }
 
+  /** Asks the agent to tell its exit, until it can be asked. One such reader is enough. */
+  #watch(): void {
+    if (this.#watched || this.#over) return;
+    const retry = (): void => {
+      this.#watched = false;
+      this.#watchTimer = setTimeout(() => this.#watch(), WATCH_RETRY_MS);
+    };
+    const { attach, sink } = this.watcher();
+    if (this.#around.atRest()) return retry();
+    this.#around.session.attach(this.processId, attach, sink).catch((error: unknown) => {
+      if (this.#over) return;
+      if (error instanceof RunnerError && error.code === 'process_not_found') this.#forget();
+      else retry();
+    });
+  }
+
+  /** It has ended longer ago than the agent remembers. Readers that the agent took in before that hear of the end from it. */
   #forget(): void {
-    if (this.#over) return;
-    this.#removeAll();
-    this.#close(this.#ending('exited'));
+    if (!this.#over) this.#close({ ...this.#ending('exited'), signal: null });
   }
 
   #close(exit: ProcessExit): void {
     this.#over = true;
+    this.#clearTimers();
+    this.#around.onExit(exit);
+  }
+
+  #clearTimers(): void {
     clearTimeout(this.#deadlineTimer);
     clearTimeout(this.#lostTimer);
-    this.#around.onExit(exit);
+    clearTimeout(this.#watchTimer);
   }
 
   #removeAll(): ProcessReader[] {
@@ -222,10 +247,15 @@ export class RunningProcess implements ReaderOwner {
   /** Whether it was there. */
   #remove(reader: ProcessReader): boolean {
     const found = this.#readers.delete(reader);
-    if (found && reader.foreground) this.#around.onForeground(-1);
-    return found;
+    if (!found) return false;
+    reader.forgetRest();
+    if (reader.foreground) this.#around.onForeground(-1);
+    return true;
   }
 }
+
+const agentLost = (): RunnerError =>
+  new RunnerError('agent_unavailable', 'The sandbox stopped answering; the command may have run.');
 
 const withoutReason = (exit: ProcessExit): ProcessExit => ({
   ...exit,

@@ -184,7 +184,9 @@ export class SessionDouble implements AgentSession {
   }
   /** An attachment waits for this, as one does whose answer is on its way. */
   attachGate: Promise<void> = Promise.resolve();
+  attached = 0;
   async attach(processId: string, _attach: unknown, sink: ProcessSink) {
+    this.attached++;
     const { sinks } = this.get(processId);
     sinks.add(sink);
     await this.attachGate;
