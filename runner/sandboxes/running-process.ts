@@ -120,14 +120,14 @@ export class RunningProcess implements ReaderOwner {
 
   /** Said to each reader after its own output, and to a watcher; the first word is the one that counts. */
   exited(told: ProcessExit, outputBytes: number, reader?: ProcessReader): void {
+    const exit = told.reason === 'oom' ? withoutReason(told) : told;
     if (reader) this.#served.add(reader);
     if (this.#over) {
-      if (reader) this.#end(reader, { exit: this.#ended?.exit ?? told, outputBytes });
+      if (reader) this.#end(reader, { exit: this.#ended?.exit ?? exit, outputBytes });
       return;
     }
     if (this.#told) return;
     this.#told = true;
-    const exit = told.reason === 'oom' ? withoutReason(told) : told;
     const finish = (ended: ProcessExit): void => this.#finish(ended, outputBytes, this.#served);
     // Who sent a SIGKILL, and whether memory ran out, only the host can say: the sandbox's word is not taken for it.
     if (exit.reason !== 'signalled' || exit.signal !== 'SIGKILL') return finish(exit);
