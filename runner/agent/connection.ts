@@ -4,7 +4,7 @@ import type { AgentEvent, AgentRequest } from '../protocol/agent.ts';
 import { decodeJson, encodeJson, encodeStdin, frameKind } from '../protocol/agent.ts';
 import { RunnerError } from '../protocol/errors.ts';
 import type { Accepted } from './listener.ts';
-import { PendingRequests } from './pending.ts';
+import { PendingRequests, type RequestKind } from './pending.ts';
 import { AgentViolation, eventShape } from './replies.ts';
 
 /** An agent that does not read what it is sent is dropped at this much. */
@@ -37,8 +37,8 @@ export class ControlConnection {
     this.#guard(() => accepted.rest);
   }
 
-  request<T>(body: Body, shape: z.ZodType<T>, timeoutMs: number, long = false): Promise<T> {
-    const options = { timeoutMs, long, onTimeout: () => unavailable('The sandbox did not answer in time.') };
+  request<T>(body: Body, shape: z.ZodType<T>, timeoutMs: number, kind: RequestKind = 'ordinary'): Promise<T> {
+    const options = { timeoutMs, kind, onTimeout: () => unavailable('The sandbox did not answer in time.') };
     return this.pending.add(shape, options, (id) =>
       this.send(encodeJson(frameKind.request, Object.assign({ id }, body))),
     );
@@ -46,7 +46,11 @@ export class ControlConnection {
 
   stdin(processId: string, bytes: Uint8Array, shape: z.ZodType<null>, timeoutMs: number): Promise<null> {
     const message = 'The process did not read its standard input in time.';
-    const options = { timeoutMs, long: false, onTimeout: () => new RunnerError('deadline_exceeded', message) };
+    const options = {
+      timeoutMs,
+      kind: 'ordinary' as const,
+      onTimeout: () => new RunnerError('deadline_exceeded', message),
+    };
     return this.pending.add(shape, options, (id) => this.send(encodeStdin(id, processId, bytes)));
   }
 

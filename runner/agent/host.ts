@@ -21,9 +21,10 @@ import { ExpectedData } from './data.ts';
 import { forwardOver } from './forward.ts';
 import type { Accepted, AgentLog } from './listener.ts';
 import { AgentListener } from './listener.ts';
-import { PendingRequests } from './pending.ts';
+import { PendingRequests, type RequestKind } from './pending.ts';
 import { HostReaders } from './readers.ts';
 import { attachedShape, nothingShape, processListShape, startedShape } from './replies.ts';
+import { resumeInTurn } from './resumption.ts';
 import type { AgentSession, ProcessSink, ReaderHandle } from './session.ts';
 import { readOver, writeOver } from './transfers.ts';
 import { HostWatches } from './watches.ts';
@@ -119,7 +120,7 @@ class HostSession implements AgentSession {
   }
 
   async list(details = false): Promise<ProcessInfo[]> {
-    return await this.#request({ op: 'list', details }, processListShape, requestMs, true);
+    return await this.#request({ op: 'list', details }, processListShape, requestMs, 'long');
   }
 
   async writeStdin(processId: string, bytes: Uint8Array): Promise<void> {
@@ -148,7 +149,12 @@ class HostSession implements AgentSession {
   async file<O extends FileOperation>(operation: O, input: FileInput<O>): Promise<FileOutput<O>> {
     // The output's type follows from the operation, which the compiler cannot see through the lookup.
     const shape = fileOperations[operation].output as unknown as z.ZodType<FileOutput<O>>;
-    return await this.#request({ op: 'file', operation, input }, shape, fileMs, longReplies.has(operation));
+    return await this.#request(
+      { op: 'file', operation, input },
+      shape,
+      fileMs,
+      longReplies.has(operation) ? 'long' : 'ordinary',
+    );
   }
 
   async read(request: FileRead, signal: AbortSignal): Promise<{ head: ReadHead; body: AsyncIterable<Uint8Array> }> {
@@ -192,10 +198,10 @@ class HostSession implements AgentSession {
     body: Parameters<ControlConnection['request']>[0],
     shape: z.ZodType<T>,
     timeoutMs = requestMs,
-    long = false,
+    kind: RequestKind = 'ordinary',
   ): Promise<T> {
     const connection = await this.#connect(reconnectMs);
-    return await connection.request(body, shape, timeoutMs, long);
+    return await connection.request(body, shape, timeoutMs, kind);
   }
 
   #connect(timeoutMs: number): Promise<ControlConnection> | ControlConnection {
@@ -253,19 +259,17 @@ class HostSession implements AgentSession {
 
   /** What was under way on the connection before this one goes on. */
   #resume(connection: ControlConnection): void {
-    for (const { id, processId, attach } of this.#readers.live()) {
-      connection
-        .request({ op: 'attach', processId, reader: { id, attach } }, attachedShape, requestMs)
-        .then(({ offset }) => this.#readers.begun(id, offset))
-        .catch((error: unknown) => {
-          if (connection === this.#connection) this.#readers.lost(id);
-          this.#log('a reader could not be attached again', { processId, error: String(error) });
-        });
-    }
-    this.#watches.resume(
-      (body) => connection.request(body, nothingShape, requestMs),
-      (path, error) => this.#log('a watch could not be opened again', { path, error: String(error) }),
+    const log = this.#log;
+    const readers = this.#readers.resumable(
+      async (processId, reader, timeoutMs) =>
+        (await connection.request({ op: 'attach', processId, reader }, attachedShape, timeoutMs, 'resumed')).offset,
+      (processId, error) => log('a reader could not be attached again', { processId, error: String(error) }),
     );
+    const watches = this.#watches.resumable(
+      (body, timeoutMs) => connection.request(body, nothingShape, timeoutMs, 'resumed'),
+      (path, error) => log('a watch could not be opened again', { path, error: String(error) }),
+    );
+    void resumeInTurn([...readers, ...watches], () => connection === this.#connection);
   }
 
   #drop(): void {

@@ -2,11 +2,16 @@ import { z } from 'zod';
 import { RunnerError } from '../protocol/errors.ts';
 import { AgentViolation, faultError, replyShape } from './replies.ts';
 
+/** Of callers. What a new connection takes up again has room beside them: nobody would ask again if it were refused. */
 const pendingMax = 1024;
+export const resumedAtOnce = 64;
+
+/** Of callers; of callers, with an answer that may be longer than a frame; of readers and watches from before the connection. */
+export type RequestKind = 'ordinary' | 'long' | 'resumed';
 
 interface Waiting {
   shape: z.ZodType;
-  long: boolean;
+  kind: RequestKind;
   resolve(value: unknown): void;
   reject(error: unknown): void;
   timer: NodeJS.Timeout;
@@ -15,23 +20,25 @@ interface Waiting {
 /** Requests that await their reply on the present control connection, each with a deadline. */
 export class PendingRequests {
   #next = 1;
-  #long = 0;
+  readonly #underWay: Record<RequestKind, number> = { ordinary: 0, long: 0, resumed: 0 };
   /** Given up by us: their replies may still come, and are no fault of the agent's. */
   #abandoned = new Set<number>();
   readonly #waiting = new Map<number, Waiting>();
 
   /** Whether a reply longer than an ordinary frame is awaited. */
   get awaitsLongReply(): boolean {
-    return this.#long > 0;
+    return this.#underWay.long > 0;
   }
 
-  /** Calls `send` with the id to use. */
+  /** Calls `send` with the id to use. Throws agent_unavailable, at once, where there are too many. */
   add<T>(
     shape: z.ZodType<T>,
-    options: { timeoutMs: number; long: boolean; onTimeout(): RunnerError },
+    options: { timeoutMs: number; kind: RequestKind; onTimeout(): RunnerError },
     send: (id: number) => void,
   ): Promise<T> {
-    if (this.#waiting.size >= pendingMax) {
+    const { kind } = options;
+    const { resumed } = this.#underWay;
+    if (kind === 'resumed' ? resumed >= resumedAtOnce : this.#waiting.size - resumed >= pendingMax) {
       throw new RunnerError('agent_unavailable', 'Too many requests to this sandbox are under way; try again later.');
     }
     const id = this.#next;
@@ -42,8 +49,8 @@ export class PendingRequests {
         this.#abandon(id);
         reject(options.onTimeout());
       }, options.timeoutMs);
-      this.#waiting.set(id, { shape, long: options.long, resolve: resolve, reject, timer });
-      if (options.long) this.#long += 1;
+      this.#waiting.set(id, { shape, kind, resolve: resolve, reject, timer });
+      this.#underWay[kind] += 1;
       send(id);
     });
   }
@@ -75,7 +82,7 @@ export class PendingRequests {
     if (waiting === undefined) return undefined;
     this.#waiting.delete(id);
     clearTimeout(waiting.timer);
-    if (waiting.long) this.#long -= 1;
+    this.#underWay[waiting.kind] -= 1;
     return waiting;
   }
 

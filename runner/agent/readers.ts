@@ -2,6 +2,7 @@ import type { AgentEvent } from '../protocol/agent.ts';
 import { decodeOutput, encodeCredit, encodeDetach } from '../protocol/agent.ts';
 import type { Attachment } from '../protocol/process.ts';
 import { AgentViolation } from './replies.ts';
+import type { Resumable } from './resumption.ts';
 import type { ProcessSink, ReaderHandle } from './session.ts';
 
 interface HostReader {
@@ -49,12 +50,23 @@ export class HostReaders {
     if (reader?.next === 'end') reader.next = offset;
   }
 
-  /** To attach again on a new connection of the same agent. */
-  live(): { id: number; processId: string; attach: Attachment }[] {
-    return [...this.#readers].map(([id, { processId, attach, next, credit }]) => ({
-      id,
-      processId,
-      attach: { ...attach, fromOffset: next, creditBytes: credit },
+  /** To attach again on a new connection of the same agent. `attach` answers where the output begins. */
+  resumable(
+    attach: (processId: string, reader: { id: number; attach: Attachment }, timeoutMs: number) => Promise<number>,
+    failed: (processId: string, error: unknown) => void,
+  ): Resumable[] {
+    return [...this.#readers].map(([id, { processId }]) => ({
+      again: async (timeoutMs) => {
+        // As it is now: it may have granted more meanwhile, to an agent that did not know it yet, or have left.
+        const reader = this.#readers.get(id);
+        if (reader === undefined) return;
+        const wire = { id, attach: { ...reader.attach, fromOffset: reader.next, creditBytes: reader.credit } };
+        this.begun(id, await attach(processId, wire, timeoutMs));
+      },
+      lost: (error) => {
+        this.lost(id);
+        failed(processId, error);
+      },
     }));
   }
 

@@ -1,6 +1,7 @@
 import type { AgentEvent, AgentRequest } from '../protocol/agent.ts';
 import type { FileWatch, WatchEvent } from '../protocol/files.ts';
 import { AgentViolation } from './replies.ts';
+import type { Resumable } from './resumption.ts';
 
 type Sink = (events: WatchEvent[], droppedEvents: number) => void;
 type Body = Omit<Extract<AgentRequest, { op: 'watch' }>, 'id'> | Omit<Extract<AgentRequest, { op: 'unwatch' }>, 'id'>;
@@ -41,11 +42,18 @@ export class HostWatches {
   }
 
   /** On a new connection. What happened meanwhile is unknown: one dropped event says so. */
-  resume(send: Send, failed: (path: string, error: unknown) => void): void {
-    for (const [watchId, { request, sink }] of this.#watches) {
-      send({ op: 'watch', watch: request, watchId }).catch((error: unknown) => failed(request.path, error));
-      sink([], 1);
-    }
+  resumable(
+    send: (body: Body, timeoutMs: number) => Promise<null>,
+    failed: (path: string, error: unknown) => void,
+  ): Resumable[] {
+    return [...this.#watches].map(([watchId, { request, sink }]) => ({
+      again: async (timeoutMs) => {
+        if (!this.#watches.has(watchId)) return;
+        sink([], 1);
+        await send({ op: 'watch', watch: request, watchId }, timeoutMs);
+      },
+      lost: (error) => failed(request.path, error),
+    }));
   }
 
   event(event: Extract<AgentEvent, { event: 'watch' }>): void {

@@ -212,6 +212,62 @@ describe('redial', () => {
     expect(sink.gone).toBe(false);
   });
 
+  test('more readers than there is room for requests are taken over a few at a time, whatever else is asked', async () => {
+    const sinks = Array.from({ length: 1500 }, () => new Collector());
+    const first = await impostor(started);
+    for (let at = 0; at < sinks.length; at += 500) await Promise.all(sinks.slice(at, at + 500).map(readerOf));
+    await session.hangUp();
+    await closed(first);
+    // As many callers as there is room for are there before the readers are through.
+    const callers = Promise.allSettled(Array.from({ length: 1024 }, () => session.list()));
+    await session.listen();
+    const attached = new Set<number>();
+    let unanswered = 0;
+    let mostUnanswered = 0;
+    let lists = 0;
+    await impostor((request, socket) => {
+      if (request.op === 'list') lists += 1;
+      if (request.op !== 'attach') return;
+      attached.add(request.reader.id);
+      unanswered += 1;
+      mostUnanswered = Math.max(mostUnanswered, unanswered);
+      setTimeout(() => {
+        unanswered -= 1;
+        reply(socket, { id: request.id, value: { offset: 0 } });
+      }, 1);
+    });
+    await waitFor('all readers', () => attached.size === sinks.length, 10_000);
+    expect(mostUnanswered).toBeLessThanOrEqual(64);
+    expect(lists).toBe(1024);
+    expect(sinks.filter(({ gone }) => gone)).toEqual([]);
+    expect(violations).toBe(0);
+    await session.close();
+    expect((await callers).filter(({ status }) => status === 'fulfilled')).toEqual([]);
+  });
+
+  test('what a reader grants, and that it leaves, before its turn to be taken over counts', async () => {
+    const sink = new Collector();
+    const socket = await impostor(started);
+    // The first 64 are asked for at once.
+    await Promise.all(Array.from({ length: 64 }, () => readerOf(new Collector())));
+    const { reader: granting } = await session.start(specOf('true'), {
+      attach: { ...wholeOutput, creditBytes: 1000 },
+      sink,
+    });
+    const { reader: leaving } = await session.start(specOf('true'), { attach: wholeOutput, sink: new Collector() });
+    const asked: AgentRequest[] = [];
+    void impostor((request) => void asked.push(request));
+    await closed(socket);
+    await waitFor('the first of them', () => asked.length === 64, 5_000);
+    granting?.grant(234);
+    leaving?.detach();
+    const next = dialled.at(-1);
+    if (next === undefined) throw new Error('no connection');
+    for (const { id } of asked.slice(0, 64)) reply(next, { id, value: { offset: 0 } });
+    await waitFor('the next', () => asked.length === 65, 5_000);
+    expect(asked[64]).toMatchObject({ op: 'attach', reader: { id: 65, attach: { creditBytes: 1234 } } });
+  });
+
   test('another agent knows none of the processes: their readers are told', async () => {
     const sink = new Collector();
     await impostor(started);
