@@ -4,15 +4,7 @@ import type { z } from 'zod';
 import type { AgentEvent, AgentHello } from '../protocol/agent.ts';
 import { agentProtocol, frameBounds } from '../protocol/agent.ts';
 import type { RunnerError } from '../protocol/errors.ts';
-import type {
-  FileInput,
-  FileOperation,
-  FileOutput,
-  FileRead,
-  FileWatch,
-  FileWrite,
-  WatchEvent,
-} from '../protocol/files.ts';
+import type { FileInput, FileOperation, FileOutput, FileRead, FileWatch, FileWrite } from '../protocol/files.ts';
 import type { ReadHead, WriteResult } from '../protocol/files.ts';
 import { fileOperations, readHead, writeResult } from '../protocol/files.ts';
 import type { Attachment, ProcessInfo, ProcessSpec, SignalName } from '../protocol/process.ts';
@@ -25,7 +17,7 @@ import { PendingRequests, type RequestKind } from './pending.ts';
 import { HostReaders } from './readers.ts';
 import { attachedShape, nothingShape, processListShape, startedShape } from './replies.ts';
 import { resumeInTurn } from './resumption.ts';
-import type { AgentSession, ProcessSink, ReaderHandle } from './session.ts';
+import type { AgentSession, ProcessSink, ReaderHandle, WatchSink } from './session.ts';
 import { readOver, writeOver } from './transfers.ts';
 import { HostWatches } from './watches.ts';
 
@@ -168,10 +160,7 @@ class HostSession implements AgentSession {
     return await writeOver(this.#expected, ask, body, signal);
   }
 
-  async watch(
-    request: FileWatch,
-    sink: (events: WatchEvent[], droppedEvents: number) => void,
-  ): Promise<{ close(): void }> {
+  async watch(request: FileWatch, sink: WatchSink): Promise<{ close(): void }> {
     return await this.#watches.open(request, sink, (body) => this.#request(body, nothingShape));
   }
 

@@ -45,7 +45,7 @@ export interface AgentSession {
   read(request: FileRead, signal: AbortSignal): Promise<{ head: ReadHead; body: AsyncIterable<Uint8Array> }>;
   /** Consumes `body` to its end; an error thrown by it, or an abort, leaves the target as it was. */
   write(request: FileWrite, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<WriteResult>;
-  watch(request: FileWatch, sink: (events: WatchEvent[], droppedEvents: number) => void): Promise<{ close(): void }>;
+  watch(request: FileWatch, sink: WatchSink): Promise<{ close(): void }>;
 
   /**
    * A TCP connection to a server that listens inside; throws port_not_open. Half-close goes either way; it fails, never just ends, when it
@@ -71,6 +71,13 @@ export interface ProcessSink {
   exit(exit: ProcessExit, outputBytes: number): void;
   /** The agent is gone for good: nothing more will come. */
   lost(): void;
+}
+
+/** Must not throw. */
+export interface WatchSink {
+  events(events: WatchEvent[], droppedEvents: number): void;
+  /** It could not be opened again when the agent was back, for this reason: nothing more will come. */
+  lost(error: unknown): void;
 }
 
 /** What `attach` gives says at which offset it begins. */

@@ -1,9 +1,9 @@
 import type { AgentEvent, AgentRequest } from '../protocol/agent.ts';
-import type { FileWatch, WatchEvent } from '../protocol/files.ts';
+import type { FileWatch } from '../protocol/files.ts';
 import { AgentViolation } from './replies.ts';
 import type { Resumable } from './resumption.ts';
+import type { WatchSink } from './session.ts';
 
-type Sink = (events: WatchEvent[], droppedEvents: number) => void;
 type Body = Omit<Extract<AgentRequest, { op: 'watch' }>, 'id'> | Omit<Extract<AgentRequest, { op: 'unwatch' }>, 'id'>;
 type Send = (body: Body) => Promise<null>;
 
@@ -13,7 +13,9 @@ const eventsPerSecond = 100;
 
 interface HostWatch {
   request: FileWatch;
-  sink: Sink;
+  sink: WatchSink;
+  /** Also of one that the agent may have or not. */
+  close(): void;
   tokens: number;
   filledAt: number;
 }
@@ -23,21 +25,22 @@ export class HostWatches {
   #nextId = 1;
   readonly #watches = new Map<number, HostWatch>();
 
-  async open(request: FileWatch, sink: Sink, send: Send): Promise<{ close(): void }> {
+  async open(request: FileWatch, sink: WatchSink, send: Send): Promise<{ close(): void }> {
     const watchId = this.#nextId;
     this.#nextId += 1;
-    this.#watches.set(watchId, { request, sink, tokens: eventBurst, filledAt: performance.now() });
-    try {
-      await send({ op: 'watch', watch: request, watchId });
-    } catch (error) {
-      this.#watches.delete(watchId);
-      throw error;
-    }
     const close = (): void => {
       if (!this.#watches.delete(watchId)) return;
       // When the agent is away, its watches are gone with the connection.
       send({ op: 'unwatch', watchId }).catch(() => undefined);
     };
+    this.#watches.set(watchId, { request, sink, close, tokens: eventBurst, filledAt: performance.now() });
+    try {
+      await send({ op: 'watch', watch: request, watchId });
+    } catch (error) {
+      // It may be open all the same: its answer came too late, or the next connection has asked for it again.
+      close();
+      throw error;
+    }
     return { close };
   }
 
@@ -46,13 +49,18 @@ export class HostWatches {
     send: (body: Body, timeoutMs: number) => Promise<null>,
     failed: (path: string, error: unknown) => void,
   ): Resumable[] {
-    return [...this.#watches].map(([watchId, { request, sink }]) => ({
+    return [...this.#watches].map(([watchId, { request, sink, close }]) => ({
       again: async (timeoutMs) => {
         if (!this.#watches.has(watchId)) return;
-        sink([], 1);
+        sink.events([], 1);
         await send({ op: 'watch', watch: request, watchId }, timeoutMs);
       },
-      lost: (error) => failed(request.path, error),
+      lost: (error) => {
+        if (!this.#watches.has(watchId)) return;
+        close();
+        failed(request.path, error);
+        sink.lost(error);
+      },
     }));
   }
 
@@ -65,7 +73,7 @@ export class HostWatches {
     watch.filledAt = now;
     if (watch.tokens < 1) throw new AgentViolation('too many events');
     watch.tokens -= 1;
-    watch.sink(event.events, event.droppedEvents);
+    watch.sink.events(event.events, event.droppedEvents);
   }
 
   clear(): void {

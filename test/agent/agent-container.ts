@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { prepareAgentFolder } from '../../runner/agent/bundle.ts';
 import { createAgentSession } from '../../runner/agent/host.ts';
 import { AGENT_MOUNT, SOCKET_MOUNT } from '../../runner/agent/paths.ts';
-import type { AgentSession, ProcessSink, ReaderHandle } from '../../runner/agent/session.ts';
+import type { AgentSession, ProcessSink, ReaderHandle, WatchSink } from '../../runner/agent/session.ts';
 import type { Attachment, ProcessExit, ProcessSpec } from '../../runner/protocol/process.ts';
 
 const image = 'glovebox/base:latest';
@@ -124,6 +124,14 @@ export class Collector implements ProcessSink {
     this.#reject(new Error('lost'));
   }
 }
+
+/** One that is never lost. */
+export const watchSink = (events: WatchSink['events']): WatchSink => ({
+  events,
+  lost: (error) => {
+    throw error;
+  },
+});
 
 export interface Finished {
   exit: ProcessExit;

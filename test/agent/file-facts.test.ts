@@ -4,7 +4,7 @@ import type { FileInfo, FileWrite, WatchEvent, WriteResult } from '../../runner/
 import { limits } from '../../runner/protocol/limits.ts';
 import { waitFor } from '../wait-for.ts';
 import type { AgentContainer } from './agent-container.ts';
-import { runToEnd, specOf, startAgentContainer } from './agent-container.ts';
+import { runToEnd, specOf, startAgentContainer, watchSink } from './agent-container.ts';
 
 let container: AgentContainer;
 let session: AgentSession;
@@ -148,7 +148,10 @@ describe('a watch', () => {
     await shell('mkdir w');
     const seen: WatchEvent[] = [];
     const request = { path: 'w', user, recursive: false, includeEntries: true };
-    const watch = await session.watch(request, (events) => seen.push(...events));
+    const watch = await session.watch(
+      request,
+      watchSink((events) => seen.push(...events)),
+    );
     await write('w/file', 'first');
     await waitFor('the first write', () => seen.length >= 3, 5_000);
     expect(kinds(seen)).toEqual(['create w/file', 'chmod w/file', 'write w/file']);
@@ -168,10 +171,11 @@ describe('a watch', () => {
     await shell('mkdir burst');
     const seen: WatchEvent[] = [];
     let dropped = 0;
-    const watch = await session.watch({ path: 'burst', user, recursive: false }, (events, droppedEvents) => {
+    const sink = watchSink((events, droppedEvents) => {
       seen.push(...events);
       dropped += droppedEvents;
     });
+    const watch = await session.watch({ path: 'burst', user, recursive: false }, sink);
     await shell(`python3 -c "
 import os
 for n in range(4000): os.mkdir('burst/' + str(n))"`);

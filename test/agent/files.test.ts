@@ -3,7 +3,7 @@ import type { AgentSession } from '../../runner/agent/session.ts';
 import type { FileRead, FileWrite, WatchEvent, WriteResult } from '../../runner/protocol/files.ts';
 import { waitFor } from '../wait-for.ts';
 import type { AgentContainer } from './agent-container.ts';
-import { runToEnd, specOf, startAgentContainer } from './agent-container.ts';
+import { runToEnd, specOf, startAgentContainer, watchSink } from './agent-container.ts';
 
 let container: AgentContainer;
 let session: AgentSession;
@@ -228,7 +228,8 @@ describe('watches', () => {
   test('a recursive watch tells of what happens in directories that are made and renamed meanwhile', async () => {
     await shell('mkdir watched');
     const seen: WatchEvent[] = [];
-    const watch = await session.watch({ path: 'watched', user, recursive: true }, (events) => seen.push(...events));
+    const sink = watchSink((events) => seen.push(...events));
+    const watch = await session.watch({ path: 'watched', user, recursive: true }, sink);
     const told = (kind: string, name: string) => (): boolean =>
       seen.some((event) => event.kind === kind && event.path === `/home/user/watched/${name}`);
     await shell('mkdir -p watched/a/b; echo 1 > watched/a/b/file');
@@ -247,7 +248,7 @@ describe('watches', () => {
     watch.close();
     await shell('mkdir -m 700 /home/user/private; true');
     await shell('mkdir -m 700 /root-only', 'root');
-    const forbidden = session.watch({ path: '/root-only', user, recursive: true }, () => undefined);
+    const forbidden = session.watch({ path: '/root-only', user, recursive: true }, sink);
     await expect(forbidden).rejects.toMatchObject({ code: 'file_permission_denied' });
   });
 });

@@ -20,7 +20,7 @@ import {
   outputFrame,
 } from '../../runner/protocol/agent.ts';
 import { waitFor } from '../wait-for.ts';
-import { Collector, specOf, wholeOutput } from './agent-container.ts';
+import { Collector, specOf, watchSink, wholeOutput } from './agent-container.ts';
 
 /** Root in a sandbox can kill the agent and talk to the runner itself: this is what it may say. */
 let folder: string;
@@ -276,6 +276,48 @@ describe('redial', () => {
     other.write(encodeJson(frameKind.hello, { ...controlHello, boot: 'cd'.repeat(16) }));
     await waitFor('the reader to be told', () => sink.gone, 5_000);
     await expect(sink.ended).rejects.toThrow('lost');
+  });
+
+  const watched = { path: '/w', user: 'user', recursive: false };
+
+  test('a watch that was being opened when the connection broke is opened nowhere', async () => {
+    const first = await impostor(() => undefined);
+    const opening = session.watch(
+      watched,
+      watchSink(() => undefined),
+    );
+    opening.catch(() => undefined);
+    const asked: AgentRequest[] = [];
+    await impostor((request, socket) => {
+      asked.push(request);
+      reply(socket, { id: request.id, value: null });
+    });
+    await closed(first);
+    await expect(opening).rejects.toMatchObject({ code: 'agent_unavailable' });
+    await waitFor('it to be closed', () => asked.at(-1)?.op === 'unwatch', 5_000);
+    expect(asked.map(({ op }) => op)).toEqual(['watch', 'unwatch']);
+    expect(asked.map((request) => 'watchId' in request && request.watchId)).toEqual([1, 1]);
+  });
+
+  test('a watch that can’t be opened again says why, once, and is closed', async () => {
+    const first = await impostor((request, socket) => reply(socket, { id: request.id, value: null }));
+    const told: unknown[] = [];
+    const watch = await session.watch(watched, {
+      events: (events, dropped) => told.push([events.length, dropped]),
+      lost: (error) => told.push(error),
+    });
+    const asked: AgentRequest[] = [];
+    await impostor((request, socket) => {
+      asked.push(request);
+      const fault = { code: 'file_not_found' as const, message: '/w: no such directory' };
+      reply(socket, request.op === 'watch' ? { id: request.id, fault } : { id: request.id, value: null });
+    });
+    await closed(first);
+    await waitFor('it to be told', () => told.length === 2, 5_000);
+    expect(told).toEqual([[0, 1], expect.objectContaining({ code: 'file_not_found' })]);
+    watch.close();
+    await session.list().catch(() => undefined); // a reply of no shape, after all that came before
+    expect(asked.map(({ op }) => op)).toEqual(['watch', 'unwatch', 'list']);
   });
 
   test('without an agent a request fails as unavailable within seconds', async () => {
