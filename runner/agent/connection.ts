@@ -22,6 +22,10 @@ export interface ConnectionHandlers {
 export const unavailable = (message = 'The sandbox does not answer at the moment; try again.'): RunnerError =>
   new RunnerError('agent_unavailable', message);
 
+/** Not a code after which one tries again as a matter of course: the bytes would come twice. */
+export const inputInDoubt = (): RunnerError =>
+  new RunnerError('transfer_failed', 'The sandbox did not confirm the input: whether it was taken is not known.');
+
 /** The host's end of one control connection. */
 export class ControlConnection {
   readonly pending: PendingRequests;
@@ -45,12 +49,7 @@ export class ControlConnection {
   }
 
   stdin(processId: string, bytes: Uint8Array, shape: z.ZodType<null>, timeoutMs: number): Promise<null> {
-    const message = 'The process did not read its standard input in time.';
-    const options = {
-      timeoutMs,
-      kind: 'ordinary' as const,
-      onTimeout: () => new RunnerError('deadline_exceeded', message),
-    };
+    const options = { timeoutMs, kind: 'ordinary' as const, onTimeout: inputInDoubt, onCut: inputInDoubt };
     return this.pending.add(shape, options, (id) => this.send(encodeStdin(id, processId, bytes)));
   }
 

@@ -7,6 +7,7 @@ import type { RunnerError } from '../protocol/errors.ts';
 import type { FileInput, FileOperation, FileOutput, FileRead, FileWatch, FileWrite } from '../protocol/files.ts';
 import type { ReadHead, WriteResult } from '../protocol/files.ts';
 import { fileOperations, readHead, writeResult } from '../protocol/files.ts';
+import { limits } from '../protocol/limits.ts';
 import type { Attachment, ProcessInfo, ProcessSpec, SignalName } from '../protocol/process.ts';
 import { ControlConnection, unavailable } from './connection.ts';
 import { ExpectedData } from './data.ts';
@@ -27,8 +28,9 @@ const requestMs = 10_000;
 /** Trees are removed and copied whole. */
 const fileMs = 120_000;
 const longReplies: ReadonlySet<FileOperation> = new Set(['list', 'watcherEvents']);
-/** A process that does not read its stdin holds a write back this long. */
-const stdinMs = 30_000;
+/** A piece of stdin: until the agent has been there to be sent it, and until it has answered. Together less than stdinAnswerMs. */
+const stdinConnectMs = 5_000;
+const stdinMs = limits.stdinWaitMs + 1_000;
 
 /** Makes `socketDir` and listens there; the engine mounts it read-only into the sandbox at SOCKET_MOUNT. */
 export async function createAgentSession(options: { socketDir: string; log: AgentLog }): Promise<AgentSession> {
@@ -117,7 +119,7 @@ class HostSession implements AgentSession {
 
   async writeStdin(processId: string, bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length; at += frameBounds.stdinBytes) {
-      const connection = await this.#connect(reconnectMs);
+      const connection = await this.#connect(reconnectMs, stdinConnectMs);
       await connection.stdin(processId, bytes.subarray(at, at + frameBounds.stdinBytes), nothingShape, stdinMs);
     }
   }
@@ -193,10 +195,10 @@ class HostSession implements AgentSession {
     return await connection.request(body, shape, timeoutMs, kind);
   }
 
-  #connect(timeoutMs: number): Promise<ControlConnection> | ControlConnection {
+  #connect(timeoutMs: number, hungUpMs = requestMs): Promise<ControlConnection> | ControlConnection {
     if (this.#connection !== undefined) return this.#connection;
     if (this.#gone) throw unavailable('The sandbox is gone.');
-    const waitMs = this.#hungUp ? Math.max(timeoutMs, requestMs) : timeoutMs;
+    const waitMs = this.#hungUp ? Math.max(timeoutMs, hungUpMs) : timeoutMs;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#arrivals = this.#arrivals.filter((other) => other !== arrival);

@@ -12,6 +12,7 @@ export type RequestKind = 'ordinary' | 'long' | 'resumed';
 interface Waiting {
   shape: z.ZodType;
   kind: RequestKind;
+  onCut: ((error: RunnerError) => RunnerError) | undefined;
   resolve(value: unknown): void;
   reject(error: unknown): void;
   timer: NodeJS.Timeout;
@@ -33,7 +34,13 @@ export class PendingRequests {
   /** Calls `send` with the id to use. Throws agent_unavailable, at once, where there are too many. */
   add<T>(
     shape: z.ZodType<T>,
-    options: { timeoutMs: number; kind: RequestKind; onTimeout(): RunnerError },
+    options: {
+      timeoutMs: number;
+      kind: RequestKind;
+      onTimeout(): RunnerError;
+      /** What to say when the connection goes before the answer has come; else the reason itself. */
+      onCut?: (error: RunnerError) => RunnerError;
+    },
     send: (id: number) => void,
   ): Promise<T> {
     const { kind } = options;
@@ -49,7 +56,7 @@ export class PendingRequests {
         this.#abandon(id);
         reject(options.onTimeout());
       }, options.timeoutMs);
-      this.#waiting.set(id, { shape, kind, resolve: resolve, reject, timer });
+      this.#waiting.set(id, { shape, kind, onCut: options.onCut, resolve, reject, timer });
       this.#underWay[kind] += 1;
       send(id);
     });
@@ -73,7 +80,10 @@ export class PendingRequests {
   }
 
   failAll(error: RunnerError): void {
-    for (const id of this.#waiting.keys()) this.#take(id)?.reject(error);
+    for (const id of this.#waiting.keys()) {
+      const waiting = this.#take(id);
+      waiting?.reject(waiting.onCut?.(error) ?? error);
+    }
     this.#abandoned.clear();
   }
 

@@ -15,7 +15,7 @@ interface HostWatch {
   request: FileWatch;
   sink: WatchSink;
   /** Also of one that the agent may have or not. */
-  close(): void;
+  close: () => void;
   tokens: number;
   filledAt: number;
 }

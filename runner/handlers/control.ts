@@ -1,6 +1,8 @@
+import { inputInDoubt } from '../agent/connection.ts';
 import type { Conversation } from '../channels/conversations.ts';
 import type { InHeader } from '../protocol/channel.ts';
 import { RunnerError } from '../protocol/errors.ts';
+import { limits } from '../protocol/limits.ts';
 import type { LiveSandbox } from '../sandboxes/sandbox.ts';
 import { within } from '../clock.ts';
 import { AGENT_ANSWER_MS } from '../sandboxes/running-process.ts';
@@ -46,8 +48,10 @@ export class Controls {
     }
     const sandbox = this.#context.sandboxes.getLive(target.sandboxId, target.epoch);
     this.#context.sandboxes.touch(sandbox);
+    const isInput = control.command.op === 'stdin';
+    const answerMs = isInput ? limits.stdinAnswerMs : AGENT_ANSWER_MS;
     try {
-      await within(apply(sandbox, control, bytes), AGENT_ANSWER_MS, agentSilent);
+      await within(apply(sandbox, control, bytes), answerMs, isInput ? inputInDoubt : agentSilent);
     } catch (error) {
       throw endedOr(sandbox, error);
     }

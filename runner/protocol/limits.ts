@@ -23,6 +23,10 @@ export const limits = {
   creditStallMs: 30_000,
   /** How long an ended process stays known, so that a late reader still gets its exit. */
   endedProcessTtlMs: 30_000,
+  /** How long a piece of stdin waits for room, for a process that does not read; then it is refused, and nothing of it was taken. */
+  stdinWaitMs: 8_000,
+  /** Within this the runner answers a piece of stdin: longer than the agent, and the way to it, take. The edge waits longer yet. */
+  stdinAnswerMs: 14_500,
   /** Silence after which an exited process's output counts as complete although a descendant holds the pipe. */
   exitQuietMs: 100,
   processesPerSandbox: 256,

@@ -278,6 +278,20 @@ describe('redial', () => {
     await expect(sink.ended).rejects.toThrow('lost');
   });
 
+  test('input of which the answer was cut off is in doubt, and not for trying again as a matter of course', async () => {
+    const first = await impostor(() => undefined);
+    const asked = session.list();
+    const writing = session.writeStdin('ab'.repeat(16), Buffer.from('once'));
+    writing.catch(() => undefined);
+    first.destroy();
+    await expect(asked).rejects.toMatchObject({ code: 'agent_unavailable' });
+    await expect(writing).rejects.toMatchObject({ code: 'transfer_failed' });
+    // What was not even sent is not.
+    await expect(session.writeStdin('ab'.repeat(16), Buffer.from('never'))).rejects.toMatchObject({
+      code: 'agent_unavailable',
+    });
+  });
+
   const watched = { path: '/w', user: 'user', recursive: false };
 
   test('a watch that was being opened when the connection broke is opened nowhere', async () => {

@@ -1,5 +1,8 @@
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AgentSession } from '../../runner/agent/session.ts';
+import type { RunnerError } from '../../runner/protocol/errors.ts';
+import type { ProcessSpec } from '../../runner/protocol/process.ts';
 import { waitFor } from '../wait-for.ts';
 import type { AgentContainer } from './agent-container.ts';
 import {
@@ -174,6 +177,28 @@ describe('stdin and terminals', () => {
     );
     expect(sink.stdout.toString()).toBe(own.stdout);
     await expect(session.writeStdin(spec.processId, line(0))).rejects.toMatchObject({ code: 'stdin_closed' });
+  });
+
+  test('what a process that does not read has no room for is refused whole, and can be sent again', async () => {
+    const pieces = Array.from('abcdefgh', (letter) => Buffer.alloc(256 * 1024, letter));
+    const whole = createHash('sha256').update(Buffer.concat(pieces)).digest('hex');
+    const throughPipeOrTerminal = async (over: Partial<ProcessSpec>): Promise<void> => {
+      const go = `/tmp/go-${newProcessId()}`;
+      const raw = over.pty ? 'stty raw -echo; ' : '';
+      const script = `${raw}echo up; until [ -e ${go} ]; do sleep 0.05; done; head -c ${8 * 256 * 1024} | sha256sum`;
+      const spec = specOf(script, { stdin: 'pipe', ...over });
+      const { sink } = await startReader(session, spec, wholeOutput);
+      await waitFor('it to run', () => sink.stdout.includes('up'), 5_000);
+      const written = await Promise.allSettled(pieces.map((piece) => session.writeStdin(spec.processId, piece)));
+      const refused = pieces.filter((_, at) => written[at]?.status === 'rejected');
+      const reasons = written.flatMap((one) => (one.status === 'rejected' ? [one.reason as RunnerError] : []));
+      expect(new Set(reasons.map(({ code }) => code))).toEqual(new Set(['deadline_exceeded']));
+      await runToEnd(session, specOf(`touch ${go}`));
+      for (const piece of refused) await session.writeStdin(spec.processId, piece);
+      await sink.ended;
+      expect(sink.stdout.toString()).toContain(whole);
+    };
+    await Promise.all([throughPipeOrTerminal({}), throughPipeOrTerminal({ pty: { cols: 80, rows: 24 } })]);
   });
 
   test('a terminal is the user’s own, controls jobs, resizes and ends', async () => {

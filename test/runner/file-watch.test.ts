@@ -14,7 +14,7 @@ afterEach(() => void vi.useRealTimers());
 /** A watch whose agent answers when told. */
 function watchOf() {
   const opening = Promise.withResolvers<{ close(): void }>();
-  const close = vi.fn();
+  const close = vi.fn<() => void>();
   const sinks: WatchSink[] = [];
   const watch: AgentSession['watch'] = (_request, sink) => {
     sinks.push(sink);

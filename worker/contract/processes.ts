@@ -207,15 +207,16 @@ const writeStdinRoute = createRoute({
   tags,
   summary: 'Write to standard input',
   description: `The request's body is written as it is, whatever its Content-Type. Answers once the sandbox has taken it; a process that does not
-read holds its writers back. At most 64 MiB a request. Up to 256 KiB are taken whole or not at all. Requests sent one after the other are
-written in their order.`,
+read holds its writers back, for 8 seconds at most: then deadline_exceeded says how much was taken, and the rest can be sent again. At most
+64 MiB a request. Up to 256 KiB are taken whole or not at all. Requests sent one after the other are written in their order. After
+transfer_failed it is not known whether the last 256 KiB were taken.`,
   request: {
     params: processParams,
     body: { required: true, content: { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } } },
   },
   responses: {
     200: { description: 'Written.', ...jsonContent(z.object({ writtenBytes: z.int().min(0) })) },
-    ...errorResponses([404, 409, 410, 413]),
+    ...errorResponses([404, 409, 410, 413, 502, 504]),
   },
 });
 

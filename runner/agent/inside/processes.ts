@@ -124,8 +124,8 @@ export class ProcessTable {
     await this.#stdinOf(processId).write(bytes);
   }
 
-  closeStdin(processId: string): void {
-    this.#stdinOf(processId).close();
+  async closeStdin(processId: string): Promise<void> {
+    await this.#stdinOf(processId).close();
   }
 
   resize(processId: string, cols: number, rows: number): void {
@@ -277,7 +277,7 @@ export class ProcessTable {
 function feed(process: ManagedProcess, spec: ProcessSpec): void {
   const stdin = process.child?.stdin;
   if (spec.stdinBase64 !== undefined) stdin?.write(Buffer.from(spec.stdinBase64, 'base64')).catch(() => undefined);
-  if (spec.stdinEnds) stdin?.close();
+  if (spec.stdinEnds) stdin?.close()?.catch(() => undefined);
 }
 
 /** What a command that waits holds, in characters, which are bytes for most. */

@@ -1,25 +1,22 @@
 import { closeSync } from 'node:fs';
-import { AgentFault, errnoOf } from './fault.ts';
-
-/** What is held for a process that does not read: a write is acknowledged once it fits. */
-const bufferBytes = 1024 * 1024;
+import { errnoOf } from './fault.ts';
+import { InputQueue } from './input-queue.ts';
 
 export interface StdinTarget {
-  /** Resolves once the bytes are taken. */
+  /** Resolves once the bytes are taken: written, or held within a bound. Rejects with nothing of them taken. */
   write(bytes: Uint8Array): Promise<void>;
-  close(): void;
+  /** After all that was written before. A promise: where it has to wait for that, and may be refused. */
+  close(): Promise<void> | undefined;
 }
-
-const closedFault = (): AgentFault => new AgentFault('stdin_closed', 'The standard input of the process is closed.');
 
 /** The write end of a process's stdin pipe, written in order. */
 export class StdinPipe implements StdinTarget {
-  #held = 0;
-  #closing = false;
-  #closed = false;
+  #released = false;
   #tail: Promise<void> = Promise.resolve();
-  #waiting: (() => void)[] = [];
   readonly #sink: Bun.FileSink;
+  readonly #queue = new InputQueue((bytes) => {
+    this.#tail = this.#tail.then(() => this.#deliver(bytes));
+  });
 
   /** Takes over `fd`. */
   constructor(fd: number) {
@@ -30,23 +27,17 @@ export class StdinPipe implements StdinTarget {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    if (this.#closing) throw closedFault();
-    this.#held += bytes.length;
-    this.#tail = this.#tail.then(() => this.#deliver(bytes));
-    while (this.#held > bufferBytes && !this.#closed) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-    if (this.#closed) throw closedFault();
+    await this.#queue.write(bytes);
   }
 
-  close(): void {
-    if (this.#closing) return;
-    this.#closing = true;
-    this.#tail = this.#tail.then(() => this.#release());
+  close(): undefined {
+    this.#queue.close(() => {
+      this.#tail = this.#tail.then(() => this.#release());
+    });
   }
 
   async #deliver(bytes: Uint8Array): Promise<void> {
-    if (!this.#closed) {
+    if (!this.#released) {
       try {
         await Promise.all([this.#sink.write(bytes), this.#sink.flush()]);
       } catch (error) {
@@ -54,22 +45,14 @@ export class StdinPipe implements StdinTarget {
         this.#release();
       }
     }
-    this.#held -= bytes.length;
-    this.#wake();
+    this.#queue.delivered(bytes.length);
   }
 
   #release(): void {
-    if (this.#closed) return;
-    this.#closing = true;
-    this.#closed = true;
+    if (this.#released) return;
+    this.#released = true;
+    this.#queue.abandon();
     // With nothing to flush this closes at once; else when the reading side has taken the rest or has gone (EPIPE).
     void Promise.resolve(this.#sink.end()).catch(() => undefined);
-    this.#wake();
-  }
-
-  #wake(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const resolve of waiting) resolve();
   }
 }

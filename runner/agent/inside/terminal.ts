@@ -4,9 +4,10 @@ import { preferForOom, scriptFile, spawnAs, spawnOptions } from './launch.ts';
 import { AgentFault, errnoOf } from './fault.ts';
 import type { Identity } from './identity.ts';
 import { terminalFlow } from './libc.ts';
+import { InputQueue } from './input-queue.ts';
 import type { StdinTarget } from './stdin.ts';
 
-const inputBufferBytes = 1024 * 1024;
+const endOfInput = Uint8Array.of(4);
 /** Bun reads a terminal for as long as it has output, which would keep everything else waiting. */
 const burstBytes = 64 * 1024;
 const breathMs = 2;
@@ -34,14 +35,13 @@ export function startTerminal(launch: Launch, size: TerminalSize, events: ChildE
 class TerminalChild implements Child {
   readonly pid: number;
   readonly stdin: StdinTarget;
-  #held = 0;
-  #waiting: (() => void)[] = [];
   #slave: number | undefined;
   #burst = 0;
   #breath: Timer | undefined;
   #typed: (() => void)[] = [];
   #echo: Timer | undefined;
   readonly #terminal: Bun.Terminal;
+  readonly #input = new InputQueue((bytes) => void this.#terminal.write(bytes));
   readonly #identity: Identity;
 
   constructor(launch: Launch, size: TerminalSize, script: number | undefined, events: ChildEvents) {
@@ -59,11 +59,11 @@ class TerminalChild implements Child {
             if (!goOn) this.#hold();
             else if (this.#burst >= burstBytes) this.#breathe();
           },
-          drain: () => {
-            this.#held = 0;
-            for (const go of this.#waiting.splice(0)) go();
+          drain: () => this.#input.delivered(),
+          exit: () => {
+            this.#input.abandon();
+            events.outputEnded();
           },
-          exit: () => events.outputEnded(),
         },
       }),
     );
@@ -71,7 +71,7 @@ class TerminalChild implements Child {
     this.pid = child.pid;
     this.#terminal = child.terminal;
     preferForOom(this.pid);
-    this.stdin = { write: (bytes) => this.#write(bytes), close: () => void this.#terminal.write('\u0004') };
+    this.stdin = { write: (bytes) => this.#write(bytes), close: () => this.#input.write(endOfInput) };
   }
 
   resume(): void {
@@ -89,14 +89,13 @@ class TerminalChild implements Child {
 
   release(): void {
     this.resume();
+    this.#input.abandon();
     this.#terminal.close();
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
     if (this.#terminal.closed) throw new AgentFault('stdin_closed', 'The terminal of the process is closed.');
-    this.#held += bytes.length;
-    this.#terminal.write(bytes);
-    if (this.#held > inputBufferBytes) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    await this.#input.write(bytes);
     this.#echo ??= setTimeout(() => this.#answer(), echoMs);
     await new Promise<void>((resolve) => this.#typed.push(resolve));
   }

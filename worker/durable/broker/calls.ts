@@ -1,5 +1,6 @@
 import type { ControlCommand, InHeader } from '../../../runner/protocol/channel.ts';
 import type { ExecJobName } from '../../../runner/protocol/jobs.ts';
+import { limits } from '../../../runner/protocol/limits.ts';
 import type { ProcessSelector } from '../../../runner/protocol/process.ts';
 import type { SandboxRef } from '../../core/ports.ts';
 import { DeliveryError } from './ports.ts';
@@ -23,7 +24,8 @@ export const callTimeoutMs = {
   'file.write': 6 * 3600_000,
 } as const satisfies Partial<Record<ExecJobName, number>>;
 export type CallName = keyof typeof callTimeoutMs;
-const CONTROL_MS = 20_000;
+/** Of a control: longer than it may take to be got to, and then to be answered. */
+const CONTROL_MS = limits.startWithinMs + limits.stdinAnswerMs + 500;
 
 export type Envelope = 'sandboxId' | 'tenantId' | 'requestId' | 'epoch';
 
