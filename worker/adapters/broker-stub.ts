@@ -3,6 +3,7 @@ import { shardOf } from '../core/ids.ts';
 import { ServiceError } from '../core/errors.ts';
 import { unwrap, type Outcome } from '../durable/broker/outcome.ts';
 import type { Env, Settings } from '../env.ts';
+import { BrokerGone } from './broker-gone.ts';
 
 export type BrokerStub = DurableObjectStub<Broker>;
 
@@ -31,9 +32,6 @@ export class Brokers {
     return this.#env.BROKER.get(id);
   }
 }
-
-/** The shard itself broke (deploy, eviction): what it was doing is unknown. */
-export class BrokerGone extends Error {}
 
 /** The value, the ServiceError that the shard answered, or BrokerGone. */
 export const ask = async <T>(answer: Promise<Outcome<T>>): Promise<T> => {

@@ -5,7 +5,7 @@ import { ServiceError } from '../core/errors.ts';
 import type { EventStream, ExecResult, StreamEvent } from '../core/ports.ts';
 import { FrameDecoder } from '../durable/broker/event-frames.ts';
 import { errorOf } from '../durable/broker/outcome.ts';
-import { BrokerGone } from './broker-stub.ts';
+import { BrokerGone } from './broker-gone.ts';
 
 /** A shard that broke off is asked again for this long. */
 const REATTACH_MS = 20_000;
@@ -50,6 +50,8 @@ export class ProcessEvents implements EventStream {
   #process: ProcessSelector | undefined;
   #started = false;
   #over = false;
+  /** What ended it, told after all that came before. */
+  #failure: ServiceError | undefined;
 
   constructor(source: ProcessSource) {
     this.#source = source;
@@ -72,6 +74,7 @@ export class ProcessEvents implements EventStream {
       const event = this.#ready.shift();
       if (event) return event;
       if (this.#over) return undefined;
+      if (this.#failure) throw this.#failure;
       await this.#fill();
     }
   }
@@ -99,8 +102,8 @@ export class ProcessEvents implements EventStream {
       return this.#over ? undefined : this.#reattach(error);
     }
     for (const frame of this.#decoder.push(chunk.value)) {
-      if (frame.kind === 'failure') throw errorOf(frame.failure);
-      this.#take(frame.event);
+      if (frame.kind === 'event') this.#take(frame.event);
+      else this.#failure ??= errorOf(frame.failure);
     }
   }
 
