@@ -2,6 +2,7 @@
 declare class FixedLengthStream extends TransformStream<Uint8Array, Uint8Array> {
   constructor(expectedLength: number | bigint);
 }
+declare class IdentityTransformStream extends TransformStream<Uint8Array, Uint8Array> {}
 
 interface Crypto {
   DigestStream: new (algorithm: string) => WritableStream<ArrayBuffer | ArrayBufferView> & {

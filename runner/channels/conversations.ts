@@ -1,4 +1,4 @@
-import { finalKinds, type InHeader, type OutEvent } from '../protocol/channel.ts';
+import { finalKinds, letGo, type InHeader, type OutEvent } from '../protocol/channel.ts';
 import type { ReplyTo } from '../protocol/jobs.ts';
 import type { RunnerFault } from '../protocol/errors.ts';
 import type { OutChannel, Publisher } from './publisher.ts';
@@ -108,7 +108,7 @@ export class Conversations {
   /** The runner stops: readers are told that nothing more comes from here, processes live on. */
   detachAll(): void {
     for (const conversation of this.#open.values()) {
-      if (conversation.resumable) conversation.send({ t: 'lagged', droppedBytes: 0, detached: true });
+      if (conversation.resumable) conversation.send(letGo);
       else conversation.fail({ code: 'agent_unavailable', message: 'The node is restarting its service. Try again.' });
       conversation.detach();
     }

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { OutEvent } from '../protocol/channel.ts';
+import { letGo, type OutEvent } from '../protocol/channel.ts';
 import type { ReplyTo } from '../protocol/jobs.ts';
 import type { Logger } from '../log.ts';
 import { StreamEntry } from './stream-entry.ts';
@@ -129,8 +129,7 @@ export class Publisher {
   /** The last word on a channel that can't be served: its reader may attach again by offset. */
   #overrun(channel: Channel): void {
     this.#log.warn('channel_overrun', { channel: channel.id, bufferedBytes: this.#bufferedBytes });
-    const event: OutEvent = { t: 'lagged', droppedBytes: 0, detached: true };
-    const header = JSON.stringify({ c: channel.id, q: channel.sequence, ...event });
+    const header = JSON.stringify({ c: channel.id, q: channel.sequence, ...letGo });
     this.#push(channel, header, undefined, EVENT_OVERHEAD_BYTES);
     this.#gone(channel);
   }

@@ -32,8 +32,17 @@ export const outHeader = z.discriminatedUnion('t', [
     fd: z.union([z.literal(0), z.literal(1), z.literal(2)]),
     o: z.int().min(0),
   }),
-  /** Output that this reader missed because the ring overran or it granted no credit in time. */
-  z.object({ ...sequenced, t: z.literal('lagged'), droppedBytes: z.int().min(0), detached: z.boolean() }),
+  /**
+   * Output that this reader missed because the ring overran or it granted no credit in time; `detached`: nothing more comes. `resumable`, where
+   * the runner itself lets go (it stops, or has too much to say): nothing was missed, and who attaches again goes on from there.
+   */
+  z.object({
+    ...sequenced,
+    t: z.literal('lagged'),
+    droppedBytes: z.int().min(0),
+    detached: z.boolean(),
+    resumable: z.boolean().optional(),
+  }),
   z.object({ ...sequenced, t: z.literal('exit'), o: z.int().min(0), exit: processExit }),
   z.object({ ...sequenced, t: z.literal('watch'), events: z.array(watchEvent), droppedEvents: z.int().min(0) }),
   z.object({ ...sequenced, t: z.literal('result'), value: z.unknown() }),
@@ -47,6 +56,9 @@ export const finalKinds: readonly OutHeader['t'][] = ['exit', 'end', 'error'];
 
 /** The body of an event before the publisher has numbered it. */
 export type OutEvent = OutHeader extends infer H ? (H extends OutHeader ? Omit<H, 'c' | 'q'> : never) : never;
+
+/** The last word on a channel that the runner does not serve any longer. */
+export const letGo: OutEvent = { t: 'lagged', droppedBytes: 0, detached: true, resumable: true };
 
 /** By pid or tag only a process that runs is meant. */
 const target = z.object({ sandboxId, epoch: z.int().min(1), process: processSelector });

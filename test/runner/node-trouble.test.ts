@@ -104,6 +104,7 @@ test('SIGTERM drains and leaves sandboxes to the next life; with REMOVE_ON_EXIT 
   expect((await edge.until(channel, (events) => events.length === 3)).at(-1)).toMatchObject({
     t: 'lagged',
     detached: true,
+    resumable: true,
   });
   expect(await node.redis.client().exists(`lease-${node.plane.runnerId}`)).toBe(0);
   expect(node.plane.leaves).toBe(0);

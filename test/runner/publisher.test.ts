@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { Publisher, type OutChannel } from '../../runner/channels/publisher.ts';
 import { connectRedis, whenReady } from '../../runner/channels/connection.ts';
+import { letGo } from '../../runner/protocol/channel.ts';
 import { outStreamName } from '../../runner/protocol/ids.ts';
 import { waitFor } from '../wait-for.ts';
 import { hex } from './support/edge.ts';
@@ -59,4 +60,13 @@ test('an entry has 16 KiB at most, or one event', async () => {
   const { stream, channel } = await openStream();
   for (const bytes of [10_000, 5_000, 5_000, 60_000, 1]) channel.send({ t: 'data', fd: 1, o: 0 }, Buffer.alloc(bytes));
   expect(await entriesOf(stream, 5)).toEqual([2, 1, 1, 1]);
+});
+
+test('a channel past what is held for Redis is let go of: its reader may attach again, nothing was missed', async () => {
+  const { stream, channel } = await openStream();
+  channel.send({ t: 'data', fd: 1, o: 0 }, Buffer.alloc(64 * 1024 * 1024));
+  expect(channel.open).toBe(false);
+  await entriesOf(stream, 1);
+  const [, fields] = (await redis.xrange(stream, '-', '+')).at(-1) ?? [];
+  expect(JSON.parse(fields?.[1] ?? '')).toEqual({ c: channel.id, q: 0, ...letGo });
 });

@@ -38,7 +38,8 @@ export class Channel {
     this.#next += 1;
     this.accepted = true;
     this.receiver.event(header, bytes);
-    return finalKinds.includes(header.t) ? 'over' : 'open';
+    const over = finalKinds.includes(header.t) || (header.t === 'lagged' && header.detached);
+    return over ? 'over' : 'open';
   }
 }
 

@@ -39,6 +39,7 @@ class FileReader implements Receiver {
 
   event(header: OutHeader, bytes: Uint8Array | undefined): void {
     if (header.t === 'error') return this.fail(errorFromRunner(header.fault));
+    if (header.t === 'lagged') return this.lost();
     if (header.t === 'result') return this.#begin(header.value);
     if (header.t === 'data' && this.#inline && bytes) return this.#append(bytes);
     if (header.t === 'end' && this.#head)

@@ -19,6 +19,7 @@ export class FileWatcher implements Receiver, Source {
   readonly #onOver: (watcher: FileWatcher) => void;
   #channel: Channel | undefined;
   #owedBytes = 0;
+  #over = false;
 
   constructor(shard: Shard, onOver: (watcher: FileWatcher) => void) {
     this.#shard = shard;
@@ -31,13 +32,16 @@ export class FileWatcher implements Receiver, Source {
     try {
       this.#channel = await this.#shard.deliver('file.watch', route.runnerId, payload, this);
     } catch (error) {
-      this.#onOver(this);
+      this.#end();
       throw error;
     }
+    // The sandbox may have ended, or the stream been lost, before the delivery was confirmed.
+    if (this.#over) this.#shard.detach(this.#channel);
   }
 
   event(header: OutHeader): void {
     if (header.t === 'accepted') return;
+    if (header.t === 'lagged') return this.lost();
     if (header.t === 'error') return this.fail(errorFromRunner(header.fault));
     if (header.t !== 'watch') return this.fail(runnerLost(new Error(`unexpected event ${header.t}`)));
     const event: OutEvent = { t: 'watch', events: header.events, droppedEvents: header.droppedEvents };
@@ -53,7 +57,7 @@ export class FileWatcher implements Receiver, Source {
     this.sink.fail(
       new ServiceError('stream_lost', 'File events may have been missed. Watch again, and look at what is there.'),
     );
-    this.#onOver(this);
+    this.#end();
   }
 
   consumed(bytes: number): void {
@@ -64,8 +68,13 @@ export class FileWatcher implements Receiver, Source {
     this.#shard.tell(this.#channel, { c: this.#channel.id, t: 'credit', bytes: granted }).catch(() => undefined);
   }
 
-  detach(): void {
+  #end(): void {
+    this.#over = true;
     this.#onOver(this);
+  }
+
+  detach(): void {
+    this.#end();
     if (this.#channel) this.#shard.detach(this.#channel);
   }
 }

@@ -41,6 +41,7 @@ class HeadReader<S extends z.ZodType> implements Receiver {
 
   event(header: OutHeader, bytes: Uint8Array | undefined): void {
     if (header.t === 'error') return this.fail(errorFromRunner(header.fault));
+    if (header.t === 'lagged') return this.lost();
     if (header.t === 'result') return this.#begin(header.value);
     if (header.t === 'data' && this.#head && bytes) return this.#append(bytes);
     if (header.t === 'end' && this.#head) this.#finish(this.#head.value);
