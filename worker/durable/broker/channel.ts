@@ -14,7 +14,7 @@ export class Channel {
   readonly id: string;
   readonly runnerId: string;
   /** null: any life of the runner may answer (lifecycle jobs are redelivered). */
-  readonly boot: string | null;
+  boot: string | null;
   readonly receiver: Receiver;
   /** By our clock; later than the runner would still begin. */
   readonly acceptByMs: number;

@@ -41,11 +41,15 @@ export class ProcessReader implements Receiver {
   #grantedBytes = 0;
   /** Its part of the shard's credit, held until it is over. */
   #windowBytes = 0;
+  /** Of one that starts its process: whether the runner has begun to, and until when it may where nothing was heard of it. */
   #begun = false;
+  #mayBeginUntilMs: number | undefined;
   #announced = false;
   #over = false;
   /** Set while a lost reader is being attached again. */
   #recoverByMs: number | undefined;
+  /** Only the last attempt to attach again counts: what cuts one off on its way is told twice. */
+  #attempts = 0;
 
   constructor(
     shard: Shard,
@@ -67,13 +71,27 @@ export class ProcessReader implements Receiver {
   async start(spec: ProcessSpec, attach: Attachment | null): Promise<void> {
     const windowed = attach ? this.#windowed(attach) : null;
     const payload = { ...envelopeOf(this.#ref, this.#route), spec, attach: windowed };
-    await this.#follow(this.#shard.deliver('process.start', this.#route.runnerId, payload, this));
+    this.#mayBeginUntilMs = Number.POSITIVE_INFINITY;
+    try {
+      const { acceptByMs } = await this.#follow(
+        this.#shard.deliver('process.start', this.#route.runnerId, payload, this),
+      );
+      this.#mayBeginUntilMs = acceptByMs;
+    } catch (error) {
+      this.#close();
+      throw error;
+    }
   }
 
   async attach(): Promise<void> {
     const attach = this.#windowed({ ...this.#attachment, fromOffset: this.#offset });
     const payload = { ...envelopeOf(this.#ref, this.#route), process: this.#process, attach };
-    await this.#follow(this.#shard.deliver('process.attach', this.#route.runnerId, payload, this));
+    try {
+      await this.#follow(this.#shard.deliver('process.attach', this.#route.runnerId, payload, this));
+    } catch (error) {
+      if (this.#recoverByMs === undefined) this.#close();
+      throw error;
+    }
   }
 
   #windowed(attachment: Attachment): Attachment {
@@ -83,31 +101,27 @@ export class ProcessReader implements Receiver {
   }
 
   /** Events may have come, or the reader gone, before the delivery was confirmed. */
-  async #follow(delivery: Promise<Channel>): Promise<void> {
-    try {
-      this.#channel = await delivery;
-    } catch (error) {
-      if (this.#recoverByMs === undefined) this.#close();
-      throw error;
-    }
-    if (this.#over) this.#shard.detach(this.#channel);
+  async #follow(delivery: Promise<Channel>): Promise<Channel> {
+    const channel = await delivery;
+    this.#channel = channel;
+    if (this.#over) this.#shard.detach(channel);
     else this.consumed(0);
+    return channel;
   }
 
   event(header: OutHeader, bytes: Uint8Array | undefined): void {
     if (this.#over) return;
     switch (header.t) {
       case 'accepted':
-        this.#begun = true;
-        this.#recoverByMs = undefined;
+        // One that attaches again is accepted before its process is looked for.
+        this.#begun ||= this.#recoverByMs === undefined;
         return;
       case 'started':
-        if (this.#announced) return;
         return this.#started(header);
       case 'data':
         return this.#data(header, bytes ?? new Uint8Array());
       case 'lagged':
-        return this.#lagged(header.droppedBytes, header.detached);
+        return this.#lagged(header);
       case 'exit':
         this.#close();
         return this.#sink.event({ t: 'exit', o: header.o, exit: header.exit }, undefined);
@@ -123,6 +137,9 @@ export class ProcessReader implements Receiver {
   }
 
   #started({ processId, pid, o }: Extract<OutHeader, { t: 'started' }>): void {
+    this.#begun = true;
+    this.#recoverByMs = undefined;
+    if (this.#announced) return;
     this.#announced = true;
     this.#process = { processId };
     if (this.#offset === 'end' && o !== undefined) this.#offset = o;
@@ -144,12 +161,12 @@ export class ProcessReader implements Receiver {
     this.#sink.event({ t: 'data', fd: header.fd, o: offset }, fresh);
   }
 
-  #lagged(droppedBytes: number, detached: boolean): void {
+  #lagged({ droppedBytes, detached, resumable }: Extract<OutHeader, { t: 'lagged' }>): void {
+    if (detached && resumable) return this.#recover(REATTACH_PAUSE_MS);
     if (this.#offset !== 'end') this.#offset += droppedBytes;
     this.#sink.event({ t: 'lagged', droppedBytes, detached }, undefined);
     if (!detached) return;
     this.#close();
-    if (this.#channel) this.#shard.close(this.#channel);
     this.#sink.fail(new ServiceError('stream_lost', 'The output was not read in time. Attach again to go on.'));
   }
 
@@ -185,23 +202,43 @@ export class ProcessReader implements Receiver {
   fail(error: ServiceError): void {
     if (this.#over) return;
     if (this.#recoverByMs === undefined) return this.#end(error);
-    const passing = error.code === 'not_started' || error.code === 'unavailable';
-    if (passing && Date.now() < this.#recoverByMs) return this.#reattach(REATTACH_PAUSE_MS);
-    // Whether it ever ran is only certain if the runner never began and doesn't know the process.
-    this.#end(!this.#begun && error.code === 'process_not_found' ? notStarted(error) : runnerLost(error));
+    const nowMs = Date.now();
+    if (nowMs < this.#recoverByMs && this.#mayPass(error, nowMs)) return this.#reattach(REATTACH_PAUSE_MS);
+    this.#end(this.#unrecovered(error, nowMs));
+  }
+
+  /** Whether what kept it from attaching again may be over soon. */
+  #mayPass({ code }: ServiceError, nowMs: number): boolean {
+    if (code === 'process_not_found') return !this.#begun && nowMs < (this.#mayBeginUntilMs ?? 0);
+    return code === 'not_started' || code === 'unavailable' || code === 'runner_lost';
+  }
+
+  #unrecovered(error: ServiceError, nowMs: number): ServiceError {
+    if (error.code === 'sandbox_ended') return new ServiceError('sandbox_ended', error.message, { cause: error });
+    if (error.code !== 'process_not_found') return runnerLost(error);
+    if (this.#mayBeginUntilMs === undefined) return error;
+    // That it never ran is certain if no start was heard of and none can come any more; for so long one that has ended is known.
+    const waitedMs = nowMs - this.#mayBeginUntilMs;
+    return !this.#begun && waitedMs >= 0 && waitedMs < REATTACH_MS ? notStarted(error) : runnerLost(error);
   }
 
   lost(): void {
-    if (this.#over) return;
+    if (!this.#over) this.#recover(0);
+  }
+
+  #recover(pauseMs: number): void {
     this.#recoverByMs ??= Date.now() + REATTACH_MS;
-    this.#reattach(0);
+    this.#reattach(pauseMs);
   }
 
   #reattach(pauseMs: number): void {
     this.#owedBytes = 0;
+    const attempt = ++this.#attempts;
     setTimeout(() => {
-      if (this.#over) return;
-      this.attach().catch((error: unknown) => this.fail(error instanceof ServiceError ? error : runnerLost(error)));
+      if (this.#over || attempt !== this.#attempts) return;
+      this.attach().catch((error: unknown) => {
+        if (attempt === this.#attempts) this.fail(error instanceof ServiceError ? error : runnerLost(error));
+      });
     }, pauseMs);
   }
 

@@ -185,10 +185,19 @@ export class Shard implements ChannelsListener {
     const boots = await this.transport.leases(runnerIds);
     const gone = this.#leases.judge(boots, Date.now());
     for (const channel of this.#channels.values()) {
+      // Its job may wait in the queue, from where the runner's next life takes it if it is in time: #tick says when that is over.
+      if (!channel.accepted && channel.boot !== null) continue;
       const boot = boots.get(channel.runnerId);
-      const replaced = channel.boot !== null && typeof boot === 'string' && boot !== channel.boot;
-      if (replaced || gone.has(channel.runnerId)) this.#fail(channel, channel.accepted ? runnerLost() : notStarted());
+      if (gone.has(channel.runnerId)) this.#fail(channel, channel.accepted ? runnerLost() : notStarted());
+      else if (channel.boot !== null && boot && boot !== channel.boot) this.#outlive(channel, boot);
     }
+  }
+
+  /** Another life of the runner is there. Where that has accepted itself it lets go: what was told to its predecessor has not reached it. */
+  #outlive(channel: Channel, boot: string): void {
+    channel.boot = boot;
+    this.detach(channel);
+    channel.receiver.lost();
   }
 
   #fail(channel: Channel, error: ServiceError): void {
