@@ -40,7 +40,7 @@ export async function createRunner(options: RunnerOptions): Promise<RunnerServic
       GLOVEBOX_DATA_DIR: dataDir,
       GLOVEBOX_INSTALLATION_ID: options.installationId,
       GLOVEBOX_JOIN_TOKEN: options.joinToken,
-      GLOVEBOX_REMOVE_ON_EXIT: '1',
+      GLOVEBOX_REMOVE_ON_EXIT: process.env['GLOVEBOX_REMOVE_ON_EXIT'] ?? '1',
       GLOVEBOX_RUNNER_NAME: 'local',
     },
     logFile: join(options.dataDir, 'runner.log'),

@@ -154,7 +154,8 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
       await patiently(beating.drain(), LAST_BEAT_MS, 'last beat', log);
       await patiently(consumer.stop(), LAST_JOBS_MS, 'lifecycle jobs', log);
       await patiently(lanes.idle(), LAST_JOBS_MS, 'lifecycle jobs', log);
-      context.conversations.detachAll();
+      // Sandboxes that go on are the next life's, with all who read of them; those that end tell their readers so first.
+      if (!remove) context.conversations.detachAll();
       await patiently(runtime.settled(), LAST_JOBS_MS, 'runtime probe', log);
       await patiently(context.checkpointing.settled(), LAST_JOBS_MS, 'checkpoint probe', log);
       if (remove) await removeAll(context, log);
@@ -346,6 +347,7 @@ function obey({ context, lanes, pool, runtime }: Obedient, answer: HeartbeatAnsw
 async function removeAll(context: HandlerContext, log: Logger): Promise<void> {
   const { sandboxes, engine } = context;
   await Promise.allSettled(sandboxes.all().map((sandbox) => sandboxes.end(sandbox, 'evicted')));
+  context.conversations.detachAll();
   const left = await engine.list();
   const removed = await Promise.allSettled(left.map((container) => engine.remove(container.id)));
   const failed = removed.filter(({ status }) => status === 'rejected').length;

@@ -111,7 +111,17 @@ test('SIGTERM drains and leaves sandboxes to the next life; with REMOVE_ON_EXIT 
   await node.start({ GLOVEBOX_REMOVE_ON_EXIT: '1' });
   const listed = await edge.call('process.list', { sandboxId }, { details: false });
   expect(listed.at(-1)).toMatchObject({ value: { processes: [{ processId: spec.processId, exit: null }] } });
+  const again = await edge.deliver(
+    'process.attach',
+    { sandboxId },
+    { process: { processId: spec.processId }, attach: attachment },
+  );
+  await edge.until(again, (events) => events.length === 2);
   expect(await node.stop('SIGTERM')).toBe(0);
+  expect((await edge.until(again, (events) => events.length === 3)).at(-1)).toMatchObject({
+    t: 'exit',
+    exit: { reason: 'sandbox_ended', sandboxEndReason: 'evicted' },
+  });
   expect(await containers()).toEqual([]);
   expect(node.plane.leaves).toBe(1);
   expect(observed(sandboxId)).toMatchObject({ state: 'ended', endReason: 'evicted' });
