@@ -17,6 +17,8 @@ export class TransportDouble implements Transport {
   readonly told: { boot: string; header: InHeader }[] = [];
   boot: string | null = hex(16);
   connected = true;
+  /** How the next words to the runner fail, in order. */
+  readonly unsent: DeliveryError[] = [];
   /** How the next delivery fails. */
   refusal: Promise<never> | undefined;
   listener: ChannelsListener | undefined;
@@ -66,6 +68,8 @@ export class TransportDouble implements Transport {
   }
 
   async send(_runnerId: string, boot: string, header: InHeader): Promise<boolean> {
+    const failure = this.unsent.shift();
+    if (failure) throw failure;
     this.told.push({ boot, header });
     return boot === this.boot;
   }

@@ -5,7 +5,7 @@ import type { ProcessSelector } from '../../../runner/protocol/process.ts';
 import type { SandboxRef } from '../../core/ports.ts';
 import { DeliveryError } from './ports.ts';
 import type { LiveRoute } from './routes.ts';
-import { notStarted, type ExecPayload, type Shard } from './shard.ts';
+import { notStarted, runnerLost, type ExecPayload, type Shard } from './shard.ts';
 import { resultOf, UnaryCall } from './unary-call.ts';
 
 /** Jobs that are answered by one result, and how long that may take: longer than the runner itself gives them. */
@@ -70,17 +70,21 @@ export const controlProcess = async (
     target: { sandboxId: ref.sandboxId, epoch: route.epoch, process },
     command,
   };
+  let inDoubt = false;
   const write = () => shard.transport.send(route.runnerId, boot, header, bytes);
   try {
     // A runner ignores a repeated channel, so what may have been lost is sent again.
     const heard = await write().catch((error: unknown) => {
-      if (error instanceof DeliveryError && error.kind === 'unknown') return write();
-      throw error;
+      if (!(error instanceof DeliveryError) || error.kind !== 'unknown') throw error;
+      inDoubt = true;
+      return write();
     });
-    if (!heard) throw notStarted();
+    if (!heard) throw new Error('that life of the runner is over');
   } catch (error) {
     shard.close(channel);
-    throw notStarted(error);
+    throw inDoubt ? runnerLost(error) : notStarted(error);
   }
+  // That life of the runner has it before it: from here on it may have been done, whatever is heard of it.
+  channel.accepted = true;
   await resultOf(shard, call, channel, CONTROL_MS);
 };
