@@ -53,6 +53,56 @@ test('a reader gets no more than it has granted, and all of it in the end', asyn
   expect(sink.droppedBytes).toBe(0);
 });
 
+const passed = async (ms: number): Promise<unknown> => {
+  const from = performance.now();
+  return waitFor(`${ms} ms to pass`, () => performance.now() - from >= ms, 2 * ms);
+};
+
+test('what a dead process has left in its pipe comes, however long a reader has held it back', async () => {
+  const script = `python3 -c '
+import fcntl, os
+fcntl.fcntl(1, 1031, 1 << 20)
+for _ in range(5): os.write(1, b"x" * (1 << 18))'`;
+  // Beside much other output, which makes the agent slow.
+  const spinning = [specOf('yes'), specOf('yes')];
+  for (const spec of spinning) await session.start(spec, null);
+  const held = await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      const sink = new Collector(false);
+      const { pid, reader } = await session.start(specOf(script), {
+        attach: { ...wholeOutput, creditBytes: 0 },
+        sink,
+      });
+      return { sink, pid, reader };
+    }),
+  );
+  const areDead = held.map(({ pid }) => `! kill -0 ${pid}`).join(' && ');
+  await waitFor('them to be dead', async () => (await runToEnd(session, specOf(areDead))).exit.exitCode === 0, 10_000);
+  await passed(1_100);
+  expect(held.map(({ sink }) => sink.exitEvent)).toEqual(held.map(() => undefined));
+  for (const { reader } of held) reader?.grant(wholeOutput.creditBytes);
+  for (const { sink } of held) expect(await sink.ended).toMatchObject({ exitCode: 0 });
+  for (const { processId } of spinning) await session.signal(processId, 'SIGKILL');
+  for (const { sink } of held) expect([sink.receivedBytes, sink.droppedBytes]).toEqual([5 << 18, 0]);
+});
+
+test('a descendant that goes on writing to a slow reader does not hold the end', async () => {
+  const spec = specOf('yes & echo begun');
+  const from = performance.now();
+  const { sink, reader } = await startReader(session, spec, { ...wholeOutput, creditBytes: 100_000 }, false);
+  await waitFor(
+    'the end',
+    () => {
+      reader.grant(100_000);
+      return sink.exitEvent !== undefined;
+    },
+    10_000,
+    5,
+  );
+  expect(performance.now() - from).toBeLessThan(5_000);
+  await runToEnd(session, specOf('pkill yes'));
+});
+
 test('a process without a reader is never held back; who comes late gets the last MiB and is told of the rest', async () => {
   const spec = specOf(`${zeros(5_000_000)}; printf end`);
   await session.start(spec, null);

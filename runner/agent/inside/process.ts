@@ -9,6 +9,8 @@ import { signalSession } from './session.ts';
 
 /** A descendant that goes on writing must not hold an exited process for longer than this. */
 const exitDrainMaxMs = 1_000;
+/** What a process can leave behind in its pipes: 64 KiB each, or as much as an ordinary user may enlarge them to. */
+const exitDrainBytesMax = 2 * 1024 * 1024;
 
 /** One process of the sandbox: its turn, its output, its readers, its end. */
 export class ManagedProcess implements ChildEvents {
@@ -36,6 +38,9 @@ export class ManagedProcess implements ChildEvents {
   #ours: 'deadline' | 'killed' | 'sandbox_ended' | undefined;
   readonly #awaitingDeath: (() => void)[] = [];
   #died: { code: number | null; signal: string | null; tick: number } | undefined;
+  /** From when on exitDrainMaxMs is counted: its death, or the end of the last pause after it. And what has come since its death. */
+  #drainTick = 0;
+  #drainedBytes = 0;
   /** While it waits for its turn in a session: takes it out of the queue. */
   #leaveQueue: (() => void) | undefined;
   /** Called when the program is gone; what it has printed may still be on its way. */
@@ -154,7 +159,10 @@ export class ManagedProcess implements ChildEvents {
     this.#dropped[fd] += bytes.length - kept.length;
     this.ring.append(fd, kept);
     for (const reader of this.readers) reader.pump();
-    if (this.#died !== undefined) this.#armQuiet(this.#died.tick);
+    if (this.#died !== undefined) {
+      this.#drainedBytes += bytes.length;
+      this.#armQuiet();
+    }
     this.#paused = this.#mustPause();
     return !this.#paused;
   }
@@ -163,7 +171,11 @@ export class ManagedProcess implements ChildEvents {
   readersChanged(): void {
     if (!this.#paused || this.#mustPause()) return;
     this.#paused = false;
-    if (this.#died !== undefined) this.#armQuiet(performance.now());
+    if (this.#died !== undefined) {
+      // What its pipes hold could not come meanwhile. What is more than that is of a descendant, which must not go on for ever so.
+      if (this.#drainedBytes <= exitDrainBytesMax) this.#drainTick = performance.now();
+      this.#armQuiet();
+    }
     this.#child?.resume();
   }
 
@@ -178,10 +190,11 @@ export class ManagedProcess implements ChildEvents {
     clearTimeout(this.#deadline);
     const tick = performance.now();
     this.#died = { code: signal === null ? code : null, signal, tick };
+    this.#drainTick = tick;
     this.onDeath?.();
     for (const resolve of this.#awaitingDeath.splice(0)) resolve();
     if (this.#outputEnded) this.#finish();
-    else this.#armQuiet(tick);
+    else this.#armQuiet();
   }
 
   info(): ProcessInfo {
@@ -211,14 +224,14 @@ export class ManagedProcess implements ChildEvents {
     return false;
   }
 
-  #armQuiet(fromTick: number): void {
+  #armQuiet(): void {
     if (this.exit !== null) return;
     clearTimeout(this.#quiet);
-    const left = Math.min(limits.exitQuietMs, fromTick + exitDrainMaxMs - performance.now());
+    const left = Math.min(limits.exitQuietMs, this.#drainTick + exitDrainMaxMs - performance.now());
     this.#quiet = setTimeout(
       () => {
-        // While a reader holds the output back, silence says nothing.
-        if (!this.#paused) this.#finish();
+        // While a reader holds back what may be the process's own, silence says nothing.
+        if (!this.#paused || this.#drainedBytes > exitDrainBytesMax) this.#finish();
       },
       Math.max(0, left),
     );
