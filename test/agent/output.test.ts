@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { AgentSession } from '../../runner/agent/session.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { AgentSession, ReaderHandle } from '../../runner/agent/session.ts';
 import { limits } from '../../runner/protocol/limits.ts';
 import { waitFor } from '../wait-for.ts';
 import type { AgentContainer } from './agent-container.ts';
@@ -53,6 +53,23 @@ test('a reader gets no more than it has granted, and all of it in the end', asyn
   expect(sink.droppedBytes).toBe(0);
 });
 
+/** Grants what it is given. */
+class Granting extends Collector {
+  reader: ReaderHandle | null = null;
+
+  override data(fd: 0 | 1 | 2, offset: number, bytes: Uint8Array): void {
+    super.data(fd, offset, bytes);
+    this.reader?.grant(bytes.length);
+  }
+}
+
+async function startGranting(script: string): Promise<Granting> {
+  const sink = new Granting(false);
+  const attach = { ...wholeOutput, creditBytes: limits.channelCreditBytes };
+  sink.reader = (await session.start(specOf(script), { attach, sink })).reader;
+  return sink;
+}
+
 const passed = async (ms: number): Promise<unknown> => {
   const from = performance.now();
   return waitFor(`${ms} ms to pass`, () => performance.now() - from >= ms, 2 * ms);
@@ -101,6 +118,44 @@ test('a descendant that goes on writing to a slow reader does not hold the end',
   );
   expect(performance.now() - from).toBeLessThan(5_000);
   await runToEnd(session, specOf('pkill yes'));
+});
+
+describe('while the connection is cut', () => {
+  const total = 64_000_000;
+  const isThrough = async (): Promise<boolean> =>
+    docker('exec', container.containerId, 'test', '-e', '/tmp/through').then(
+      () => true,
+      () => false,
+    );
+  const startMuch = async (): Promise<Granting> => {
+    await runToEnd(session, specOf('rm -f /tmp/through'));
+    const sink = await startGranting(`${zeros(total)}; touch /tmp/through`);
+    await waitFor('some output', () => sink.receivedBytes > 0, 5_000);
+    return sink;
+  };
+
+  test('a process that is read is held back, also by a sandbox that stands still for long: nothing is lost', async () => {
+    const sink = await startMuch();
+    await session.hangUp();
+    await passed(500);
+    expect(await isThrough()).toBe(false);
+    await docker('pause', container.containerId);
+    await passed(6_000);
+    await docker('unpause', container.containerId);
+    await session.listen();
+    expect(await sink.ended).toMatchObject({ exitCode: 0 });
+    expect([sink.receivedBytes, sink.droppedBytes]).toEqual([total, 0]);
+  });
+
+  test('… but not for ever: it goes on without its reader, who is told what was lost', async () => {
+    const sink = await startMuch();
+    await session.hangUp();
+    await waitFor('it to go on', isThrough, 15_000, 100);
+    await session.listen();
+    await sink.ended;
+    expect(sink.droppedBytes).toBeGreaterThan(0);
+    expect(sink.receivedBytes + sink.droppedBytes).toBe(total);
+  });
 });
 
 test('a process without a reader is never held back; who comes late gets the last MiB and is told of the rest', async () => {

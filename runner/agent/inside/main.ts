@@ -26,7 +26,7 @@ const control = new ControlConnection(socketPath, boot, {
   grant: (reader, bytes) => processes.grant(reader, bytes),
   detach: (reader) => processes.detach(reader),
   closed: () => {
-    processes.detachAll();
+    processes.connectionLost();
     watches.closeAll();
   },
 });

@@ -1,6 +1,6 @@
 import type { AgentRequest } from '../../protocol/agent.ts';
 import { limits } from '../../protocol/limits.ts';
-import type { Attachment, ProcessInfo, ProcessSpec } from '../../protocol/process.ts';
+import type { ProcessInfo, ProcessSpec } from '../../protocol/process.ts';
 import { AgentFault } from './fault.ts';
 import type { Identity } from './identity.ts';
 import { asIdentity, identityOf } from './identity.ts';
@@ -10,7 +10,8 @@ import { ManagedProcess } from './process.ts';
 import type { NotRunnable, Program } from './program.ts';
 import { environmentOf, resolveCwd, resolveProgram } from './program.ts';
 import type { Outlet } from './reader.ts';
-import { Reader } from './reader.ts';
+import type { ReaderRequest } from './reader-table.ts';
+import { ReaderTable } from './reader-table.ts';
 import type { ShellSession } from './shell-sessions.ts';
 import { ShellSessions, StateFile } from './shell-sessions.ts';
 import { notExecuted, startProgram } from './start-program.ts';
@@ -20,11 +21,6 @@ const killedWithinMs = 500;
 /** Ended processes are kept for endedProcessTtlMs, but no more than this many and with no more output than this. */
 const endedMax = 1024;
 const endedOutputBytesMax = 32 * 1024 * 1024;
-
-interface ReaderRequest {
-  id: number;
-  attach: Attachment;
-}
 
 /** A command's place in its session, once its turn has come. */
 interface Turn {
@@ -44,7 +40,7 @@ export class ProcessTable {
   #env: Record<string, string> = {};
   #cwd: string | undefined;
   readonly #processes = new Map<string, ManagedProcess>();
-  readonly #readers = new Map<number, { reader: Reader; process: ManagedProcess }>();
+  readonly #readers = new ReaderTable();
   readonly #ended = new EndedProcesses<ManagedProcess>({
     ttlMs: limits.endedProcessTtlMs,
     countMax: endedMax,
@@ -74,7 +70,7 @@ export class ProcessTable {
     }
     const register = (made: ManagedProcess): void => {
       this.#processes.set(made.id, made);
-      if (asked !== null) this.#addReader(made, asked, outlet);
+      if (asked !== null) this.#readers.add(made, asked, outlet);
     };
     if (spec.session !== undefined) return { pid: this.#startInSession(spec, spec.session, register).pid };
     const process = this.#launch(spec, undefined, register);
@@ -86,30 +82,24 @@ export class ProcessTable {
     const process = this.#get(processId);
     const { fromOffset } = asked.attach;
     const offset = fromOffset === 'end' ? process.ring.end : fromOffset;
-    const reader = this.#addReader(process, asked, outlet);
+    const reader = this.#readers.add(process, asked, outlet);
     if (process.exit === null) reader.pump();
     else reader.end(process.exit, process.ring.end);
+    // It may have waited for this one.
+    process.readersChanged();
     return { offset };
   }
 
   grant(reader: number, bytes: number): void {
-    const entry = this.#readers.get(reader);
-    entry?.reader.grant(bytes);
-    entry?.process.readersChanged();
+    this.#readers.grant(reader, bytes);
   }
 
   detach(reader: number): void {
-    const entry = this.#readers.get(reader);
-    if (entry === undefined) return;
-    this.#readers.delete(reader);
-    entry.reader.close();
-    entry.process.readers.delete(entry.reader);
-    entry.process.readersChanged();
+    this.#readers.detach(reader);
   }
 
-  /** The control connection is gone, and its readers with it. The processes live on. */
-  detachAll(): void {
-    for (const id of this.#readers.keys()) this.detach(id);
+  connectionLost(): void {
+    this.#readers.connectionLost();
   }
 
   list(details: boolean): ProcessInfo[] {
@@ -264,13 +254,6 @@ export class ProcessTable {
       throw new AgentFault('stdin_closed', 'The standard input of the process is closed.');
     }
     return stdin;
-  }
-
-  #addReader(process: ManagedProcess, asked: ReaderRequest, outlet: Outlet): Reader {
-    const reader = new Reader(asked.id, asked.attach, process.ring, outlet, () => this.detach(asked.id));
-    this.#readers.set(asked.id, { reader, process });
-    process.readers.add(reader);
-    return reader;
   }
 }
 

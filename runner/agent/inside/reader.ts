@@ -25,6 +25,7 @@ export class Reader {
   #ended: { exit: ProcessExit; outputBytes: number } | undefined;
   #stall: Timer | undefined;
   #holding = false;
+  #suspended = false;
   readonly #attach: Attachment;
   readonly #ring: OutputRing;
   readonly #outlet: Outlet;
@@ -40,9 +41,13 @@ export class Reader {
     this.#credit = attach.creditBytes;
   }
 
+  get mayHold(): boolean {
+    return this.#attach.foreground && this.#attach.output;
+  }
+
   /** Whether the process must wait for this reader. */
   get holds(): boolean {
-    if (!this.#attach.foreground || !this.#attach.output) return false;
+    if (!this.mayHold) return false;
     const unsent = this.#ring.end - this.#next;
     this.#holding = unsent >= (this.#holding ? releaseBytes : holdBytes);
     return this.#holding;
@@ -55,8 +60,15 @@ export class Reader {
     this.pump();
   }
 
+  /** Its connection is gone: it says nothing more, but goes on to hold the process by what it has not sent. */
+  suspend(): void {
+    this.close();
+    this.#suspended = true;
+  }
+
   /** Sends what the ring has and the credit allows. */
   pump(): void {
+    if (this.#suspended) return;
     if (!this.#attach.output) return this.#finish();
     if (this.#next < this.#ring.start) {
       this.#dropped += this.#ring.start - this.#next;
@@ -78,6 +90,7 @@ export class Reader {
   }
 
   end(exit: ProcessExit, outputBytes: number): void {
+    if (this.#suspended) return;
     this.#ended = { exit, outputBytes };
     this.pump();
   }
