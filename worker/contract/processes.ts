@@ -227,7 +227,7 @@ const closeStdinRoute = createRoute({
   tags,
   summary: 'End standard input',
   request: { params: processParams },
-  responses: { 204: { description: 'Ended.' }, ...errorResponses([404, 409, 410]) },
+  responses: { 204: { description: 'Ended.' }, ...errorResponses([404, 409, 410, 502, 504]) },
 });
 
 const resizeRoute = createRoute({
@@ -237,7 +237,7 @@ const resizeRoute = createRoute({
   tags,
   summary: 'Resize the terminal',
   request: { params: processParams, body: jsonBody(ptySize) },
-  responses: { 204: { description: 'Resized.' }, ...errorResponses([404, 409, 410]) },
+  responses: { 204: { description: 'Resized.' }, ...errorResponses([404, 409, 410, 502, 504]) },
 });
 
 const signalRoute = createRoute({
@@ -250,7 +250,7 @@ const signalRoute = createRoute({
     params: processParams,
     body: jsonBody(z.strictObject({ signal: z.enum(signalNames) }).openapi('SignalRequest')),
   },
-  responses: { 204: { description: 'Sent.' }, ...errorResponses([404, 409, 410]) },
+  responses: { 204: { description: 'Sent.' }, ...errorResponses([404, 409, 410, 502, 504]) },
 });
 
 const waitRoute = createRoute({
