@@ -68,6 +68,8 @@ export class Publisher {
   #broken = false;
   #expiryTimer: NodeJS.Timeout | undefined;
   readonly #channels = new Map<string, Set<Channel>>();
+  /** Given up while Redis was away, and not told yet. None is opened meanwhile: as many as were open, at most. */
+  readonly #untold = new Set<Channel>();
 
   constructor(redis: Redis, log: Logger) {
     this.#redis = redis;
@@ -75,6 +77,8 @@ export class Publisher {
     redis.on('close', () => this.#rewind());
     redis.on('ready', () => {
       this.#broken = false;
+      for (const channel of this.#untold) this.#sayLastWord(channel);
+      this.#untold.clear();
       this.#schedule();
     });
   }
@@ -129,9 +133,13 @@ export class Publisher {
   /** The last word on a channel that can't be served: its reader may attach again by offset. */
   #overrun(channel: Channel): void {
     this.#log.warn('channel_overrun', { channel: channel.id, bufferedBytes: this.#bufferedBytes });
+    this.#sayLastWord(channel);
+    this.#gone(channel);
+  }
+
+  #sayLastWord(channel: Channel): void {
     const header = JSON.stringify({ c: channel.id, q: channel.sequence, ...letGo });
     this.#push(channel, header, undefined, EVENT_OVERHEAD_BYTES);
-    this.#gone(channel);
   }
 
   #schedule(): void {
@@ -240,7 +248,11 @@ export class Publisher {
     this.#events.clear();
     this.#bufferedBytes = 0;
     this.#rewind();
-    for (const channel of expired) this.#gone(channel);
+    for (const channel of expired) {
+      // Also to one that has said all: its end was in what is dropped here, and its reader would wait for it for ever.
+      this.#untold.add(channel);
+      this.#gone(channel);
+    }
   }
 
   #streamGone(stream: string): void {

@@ -182,6 +182,15 @@ describe('a runner that lets go of its readers', () => {
     expect(told).toEqual(['started', 'exit']);
   });
 
+  test('having given up what it could not send: the gap before its last word is a loss on the way', async () => {
+    const told = await begin();
+    transport.listener?.entry({ c: transport.last.data.reply.channel, q: 9, ...letGo }, undefined);
+    await after(0);
+    expect(transport.last.data).toMatchObject({ attach: { fromOffset: 7 } });
+    for (const event of [{ t: 'accepted' } as const, started, exited(7)]) transport.last.say(event);
+    expect(told).toEqual(['started', 'before ', 'exit']);
+  });
+
   test('for not reading, having dropped bytes, has the last word', async () => {
     const told = await begin();
     transport.last.say({ t: 'lagged', droppedBytes: 5, detached: true });

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { Publisher, type OutChannel } from '../../runner/channels/publisher.ts';
 import { connectRedis, whenReady } from '../../runner/channels/connection.ts';
 import { letGo } from '../../runner/protocol/channel.ts';
@@ -19,6 +19,9 @@ beforeAll(async () => {
 afterAll(async () => {
   redis?.disconnect();
   await server?.close();
+});
+afterEach(() => {
+  vi.useRealTimers();
 });
 beforeEach(async () => {
   redis?.disconnect();
@@ -69,4 +72,25 @@ test('a channel past what is held for Redis is let go of: its reader may attach 
   await entriesOf(stream, 1);
   const [, fields] = (await redis.xrange(stream, '-', '+')).at(-1) ?? [];
   expect(JSON.parse(fields?.[1] ?? '')).toEqual({ c: channel.id, q: 0, ...letGo });
+});
+
+test('channels that were given up while Redis was away are told so when it is back: their readers hear that something is missing', async () => {
+  const [open, over] = [await openStream(), await openStream()];
+  for (const { channel } of [open, over]) channel.send({ t: 'accepted' });
+  await Promise.all([entriesOf(open.stream, 1), entriesOf(over.stream, 1)]);
+  redis.disconnect();
+  await waitFor('the connection to be closed', () => redis.status === 'end', 5_000);
+  for (const { channel } of [open, over]) channel.send({ t: 'end' });
+  over.channel.close();
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 21_000 });
+  open.channel.flush();
+  vi.useRealTimers();
+  expect(open.channel.open).toBe(false);
+  expect(publisher.bufferedBytes).toBe(0);
+  await redis.connect();
+  for (const { stream, channel } of [open, over]) {
+    await entriesOf(stream, 2);
+    const [, fields] = (await redis.xrange(stream, '-', '+')).at(-1) ?? [];
+    expect(JSON.parse(fields?.[1] ?? '')).toEqual({ c: channel.id, q: 2, ...letGo });
+  }
 });
