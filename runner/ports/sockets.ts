@@ -8,6 +8,8 @@ import type { PortHeaders, PortRequest } from '../protocol/ports.ts';
 const HANDSHAKE_MS = 30_000;
 /** The control plane answers a ping at once; without one for two of these its side is gone. */
 const PING_MS = 30_000;
+/** So long one side may take for what it was sent when the other is gone without a close. */
+const LAST_MESSAGES_MS = 5_000;
 /** Written to one side and not yet taken: then the other is not read. */
 const HELD_BYTES = 512 * 1024;
 
@@ -119,8 +121,21 @@ export async function joinSockets(inner: WebSocket, outer: WebSocket, signal: Ab
 function pass(from: WebSocket, to: WebSocket): Promise<void> {
   return new Promise((resolve) => {
     let failure: number | undefined;
+    let unsent = 0;
+    let onSent = (): void => undefined;
+    const whenSent = (then: () => void): void => {
+      if (unsent === 0) return then();
+      const timer = setTimeout(then, LAST_MESSAGES_MS);
+      onSent = () => {
+        clearTimeout(timer);
+        then();
+      };
+    };
     from.on('message', (data, isBinary) => {
+      unsent += 1;
       to.send(data, { binary: isBinary }, () => {
+        unsent -= 1;
+        if (unsent === 0) onSent();
         if (from.isPaused && to.bufferedAmount <= HELD_BYTES / 2) from.resume();
       });
       if (to.bufferedAmount > HELD_BYTES) from.pause();
@@ -129,21 +144,21 @@ function pass(from: WebSocket, to: WebSocket): Promise<void> {
       failure = error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH' ? 1009 : 1002;
     });
     from.once('close', (code, reason) => {
-      closeAs(to, failure ?? code, failure === undefined ? reason : '');
+      closeAs(to, failure ?? code, failure === undefined ? reason : '', whenSent);
       resolve();
     });
     if (from.readyState === WebSocket.OPEN) from.resume();
     else {
-      closeAs(to, 1006, '');
+      closeAs(to, 1006, '', whenSent);
       resolve();
     }
   });
 }
 
-/** 1005 said nothing; 1006 and 1015 were no close at all, and may not be sent. */
-function closeAs(socket: WebSocket, code: number, reason: Buffer | string): void {
+/** 1005 said nothing; 1006 and 1015 were no close at all, and may not be sent: what was accepted before them is. */
+function closeAs(socket: WebSocket, code: number, reason: Buffer | string, whenSent: (then: () => void) => void): void {
   if (code === 1005) return socket.close();
-  if (code === 1006 || code === 1015) return socket.terminate();
+  if (code === 1006 || code === 1015) return whenSent(() => socket.terminate());
   socket.close(code, reason);
 }
 

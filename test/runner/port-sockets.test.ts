@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-import { afterEach, expect, test } from 'vitest';
-import { askForSocket, handshake } from '../../runner/ports/sockets.ts';
+import { Duplex } from 'node:stream';
+import { afterEach, expect, test, vi } from 'vitest';
+import { askForSocket, handshake, joinSockets } from '../../runner/ports/sockets.ts';
 import { waitFor } from '../wait-for.ts';
 
 const opened: { destroy(): void }[] = [];
@@ -16,11 +17,7 @@ async function startServer(then: (socket: Socket) => void): Promise<number> {
     opened.push(socket);
     socket.on('error', () => undefined);
     socket.once('data', (request: Buffer) => {
-      const key = /sec-websocket-key: (\S+)/i.exec(request.toString())?.[1] ?? '';
-      const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
-      socket.write(
-        `HTTP/1.1 101 x\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`,
-      );
+      socket.write(grant(request));
       then(socket);
     });
   }).listen(0, '127.0.0.1');
@@ -29,16 +26,98 @@ async function startServer(then: (socket: Socket) => void): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+const askOver = async (connection: Duplex) => {
+  opened.push(connection);
+  const request = { port: 1, method: 'GET', target: '/', headers: [['host', 'sandbox']] as [string, string][] };
+  const socket = askForSocket(connection, request, []);
+  expect(await handshake(socket, new AbortController().signal)).toEqual({ kind: 'open' });
+  return socket;
+};
+
 const ask = async (port: number) => {
   const connection = connect(port, '127.0.0.1');
-  opened.push(connection);
   await once(connection, 'connect');
-  const request = { port, method: 'GET', target: '/', headers: [['host', 'sandbox']] as [string, string][] };
-  const inner = askForSocket(connection, request, []);
-  expect(await handshake(inner, new AbortController().signal)).toEqual({ kind: 'open' });
+  const inner = await askOver(connection);
   inner.resume();
   return inner;
 };
+
+const grant = (request: Buffer): string => {
+  const key = /sec-websocket-key: (\S+)/i.exec(request.toString())?.[1] ?? '';
+  const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+  return `HTTP/1.1 101 x\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`;
+};
+
+/** A connection whose far end grants a WebSocket, and takes the next piece of what it is sent when told. */
+class SlowConnection extends Duplex {
+  takenBytes = 0;
+  #granted = false;
+  #take: (() => void) | undefined;
+  #quick = false;
+
+  override _read(): void {}
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    if (!this.#granted) {
+      this.#granted = true;
+      this.push(grant(chunk));
+      return done();
+    }
+    this.#take = () => {
+      this.takenBytes += chunk.length;
+      done();
+    };
+    if (this.#quick) this.#take();
+  }
+
+  takeAll(): void {
+    this.#quick = true;
+    this.#take?.();
+  }
+}
+
+const messageBytes = 1000;
+/** A server inside that has sent ten messages and is gone without a close, and a client who has taken none of them. */
+async function joinedWithSlow() {
+  const frame = Buffer.concat([
+    Buffer.from([0x82, 126, messageBytes >> 8, messageBytes & 0xff]),
+    Buffer.alloc(messageBytes),
+  ]);
+  const port = await startServer((socket) => socket.end(Buffer.concat(Array.from({ length: 10 }, () => frame))));
+  const connection = connect(port, '127.0.0.1');
+  await once(connection, 'connect');
+  const inner = await askOver(connection);
+  const slow = new SlowConnection();
+  const outer = await askOver(slow);
+  const gone = once(inner, 'close');
+  const joined = joinSockets(inner, outer, new AbortController().signal);
+  expect((await gone)[0]).toBe(1006);
+  return { slow, outer, joined };
+}
+
+test('what was accepted for a client that reads slowly still comes when the server is gone', async () => {
+  const { slow, joined } = await joinedWithSlow();
+  expect(slow.takenBytes).toBe(0);
+  slow.takeAll();
+  await joined;
+  // Each with a mask and a header of its own.
+  expect(slow.takenBytes).toBe(10 * (messageBytes + 8));
+  expect(slow.destroyed).toBe(true);
+});
+
+test('… but nobody waits for ever for one that takes nothing', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    const { slow, joined } = await joinedWithSlow();
+    await vi.advanceTimersByTimeAsync(4_999);
+    expect(slow.destroyed).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    await joined;
+    expect(slow.destroyed).toBe(true);
+  } finally {
+    vi.useRealTimers();
+  }
+});
 
 test('a ping is answered', async () => {
   let answer = Buffer.alloc(0);
