@@ -59,19 +59,28 @@ test('an exec while the runner is away is refused with 503 within 8 s and never 
   expect(await readCount(tenant, id)).toBe('');
 });
 
-test('a planned restart of the runner costs a command that is under way nothing: its answer, its stream and its sandbox are whole', async () => {
-  const tenant = await own.tenant();
-  const { id } = await tenant.createSandbox();
-  const follower = await ProcessFollower.start(tenant, id, countingCommand(150, 0.1));
-  const following = follower.follow();
-  const answer = postExec(tenant, id, `touch /home/user/begun; ${countingCommand(100, 0.1)}`);
-  await waitFor('the command to run', async () => (await run(tenant, id, 'ls /home/user')).includes('begun'), 5_000);
-  await waitFor('some output', () => follower.output.length > 20, 10_000);
-  await own.installation.runner.stop();
-  await restartRunner();
-  expect(await answer).toMatchObject({ status: 200, body: { stdout: countedOutput(100), exitCode: 0 } });
-  await following;
-  expect(follower.cut).toBeUndefined();
-  expect(follower).toMatchObject({ output: countedOutput(150), droppedBytes: 0, exit: { exitCode: 0 } });
-  expect(await readSandbox(tenant, id)).toMatchObject({ state: 'running' });
-});
+/** How a life of the runner ends before the next one begins. */
+const endings = {
+  'that is stopped': () => own.installation.runner.stop(),
+  'that is killed, and there again before its lease has run out': () => own.installation.runner.kill('SIGKILL'),
+};
+
+test.for(Object.entries(endings))(
+  'a runner %s: a command under way is answered whole, its stream goes on',
+  async ([, end]) => {
+    const tenant = await own.tenant();
+    const { id } = await tenant.createSandbox();
+    const follower = await ProcessFollower.start(tenant, id, countingCommand(130, 0.1));
+    const following = follower.follow();
+    const answer = postExec(tenant, id, `touch /home/user/begun; ${countingCommand(100, 0.1)}`);
+    await waitFor('the command to run', async () => (await run(tenant, id, 'ls /home/user')).includes('begun'), 5_000);
+    await waitFor('some output', () => follower.output.length > 20, 10_000);
+    await end();
+    await restartRunner();
+    expect(await answer).toMatchObject({ status: 200, body: { stdout: countedOutput(100), exitCode: 0 } });
+    await following;
+    expect(follower.cut).toBeUndefined();
+    expect(follower).toMatchObject({ output: countedOutput(130), droppedBytes: 0, exit: { exitCode: 0 } });
+    expect(await readSandbox(tenant, id)).toMatchObject({ state: 'running' });
+  },
+);
