@@ -9,6 +9,7 @@ import { extendDeadline } from '../../worker/core/sandboxes/extend-deadline.ts';
 import { getSandbox } from '../../worker/core/sandboxes/get-sandbox.ts';
 import { listSandboxes } from '../../worker/core/sandboxes/list-sandboxes.ts';
 import { pauseSandbox } from '../../worker/core/sandboxes/pause-sandbox.ts';
+import { whileConflict } from '../../worker/core/sandboxes/while-conflict.ts';
 import { setDeadline } from '../../worker/core/sandboxes/set-deadline.ts';
 import { waitFor } from '../wait-for.ts';
 import { createInput, scriptedCell, type Delivery } from './support/scripted-cell.ts';
@@ -147,6 +148,18 @@ test('a pause beside a keep-alive waits for it; beside another pause it is told 
   expect(await ensurePaused(context, id, true)).toBe('already');
   await endSandbox(context, id, 0);
   await expect(ensurePaused(context, id, true)).rejects.toMatchObject({ code: 'sandbox_ended' });
+});
+
+test('a change that another holds up for half a minute is told to come again, and never as a conflict', async () => {
+  const { context } = await running();
+  let nowMs = context.now();
+  const held = new ServiceError('conflict', 'A snapshot of the sandbox is being taken.');
+  const attempt = () => {
+    nowMs += 29_000;
+    return Promise.reject(held);
+  };
+  const wait = whileConflict({ ...context, now: () => nowMs }, attempt);
+  await expect(wait).rejects.toMatchObject({ code: 'unavailable', retryAfterSeconds: 5, cause: held });
 });
 
 test('a kill of what has ended already is refused, an end of it is not', async () => {

@@ -126,7 +126,7 @@ describe('exec', () => {
     expect(performance.now() - before).toBeLessThan(8000);
   });
 
-  test('the 65th request in flight to a sandbox is rate_limited', async () => {
+  test('the 65th request in flight to a sandbox waits for its turn, and is rate_limited where none comes', async () => {
     let release = (): void => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
     runner.onJob = async ({ say }) => {
@@ -136,8 +136,10 @@ describe('exec', () => {
     const first = Array.from({ length: 64 }, () => exec());
     await waitFor('64 deliveries', () => runner.delivered.length === 64, 10_000);
     await expect(exec()).rejects.toMatchObject({ code: 'rate_limited' });
+    const next = exec();
     release();
-    await Promise.all(first);
+    await Promise.all([...first, next]);
+    expect(runner.delivered).toHaveLength(65);
   });
 
   test('a sandbox that the runner does not know is looked up once more', async () => {

@@ -20,6 +20,16 @@ const put = (path: string, body: BodyInit, headers: Record<string, string> = {})
 const get = (path: string, headers: Record<string, string> = {}) =>
   envd.send('GET', `/files?${query({ path })}`, { headers: { 'accept-encoding': 'identity', ...headers } });
 
+test('a page of another origin may send whatever headers its SDK sends, the user’s among them', async () => {
+  const asked = 'authorization,connect-protocol-version,x-access-token';
+  const answer = await envd.send('OPTIONS', '/filesystem.Filesystem/Stat', {
+    headers: { origin: 'https://example.com', 'access-control-request-headers': asked },
+  });
+  expect(answer.status).toBe(204);
+  expect(answer.headers.get('access-control-allow-origin')).toBe('*');
+  expect(answer.headers.get('access-control-allow-headers')).toBe(asked);
+});
+
 describe('a download', () => {
   test('says what it is, in whole, in parts, and compressed for who asks for it', async () => {
     await put('/tmp/d/data.txt', '0123456789');

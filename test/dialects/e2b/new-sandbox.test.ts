@@ -248,7 +248,8 @@ describe('a list', () => {
       expect([paused.text, paused.headers.get('x-total-running')]).toEqual(['[]', null]);
       const unknown = await own.send('GET', '/v2/sandboxes?template=nothing');
       expect([unknown.text, unknown.headers.get('x-total-running')]).toEqual(['[]', '0']);
-      expect((await own.send('GET', '/v2/sandboxes?template=base')).headers.get('x-total-running')).toBe('3');
+      for (const template of ['base', 'base:default'])
+        expect((await own.send('GET', `/v2/sandboxes?template=${template}`)).headers.get('x-total-running')).toBe('3');
       const legacy = await own.send('GET', '/sandboxes?metadata=kind%3Db');
       expect(legacy.body).toEqual([
         {
@@ -286,4 +287,13 @@ describe('a list', () => {
   ])('with %s is refused', async (query, message) => {
     expect(failureOf(await wire.send('GET', `/v2/sandboxes?${query}`))).toEqual(failure(400, message));
   });
+
+  test.each(['/v2/sandboxes', '/snapshots', '/v2/templates'])(
+    '%s says of a token that it did not give so',
+    async (path) => {
+      expect(failureOf(await wire.send('GET', `${path}?nextToken=nonsense`))).toEqual(
+        failure(400, /^Invalid next token$/),
+      );
+    },
+  );
 });

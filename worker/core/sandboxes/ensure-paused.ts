@@ -6,7 +6,7 @@ import { isConflict, whileConflict } from './while-conflict.ts';
 
 /**
  * Paused, by this call ('paused') or by an earlier one ('already', on its way perhaps). Waits for other changes that are under way, so that
- * who pauses beside a keep-alive is not told of it. Throws not_found, sandbox_ended, conflict, or what the runner answered.
+ * who pauses beside a keep-alive is not told of it. Throws not_found, sandbox_ended, unavailable, or what the runner answered.
  */
 export const ensurePaused = (ctx: Context, sandboxId: string, memory: boolean): Promise<'paused' | 'already'> =>
   whileConflict(ctx, async () => {

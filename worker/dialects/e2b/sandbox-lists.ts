@@ -3,8 +3,9 @@ import { contextOf } from '../../api/context.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { Context } from '../../core/ports.ts';
 import { countSandboxes } from '../../core/sandboxes/count-sandboxes.ts';
-import { listSandboxes, type ListSandboxes } from '../../core/sandboxes/list-sandboxes.ts';
+import { listSandboxes } from '../../core/sandboxes/list-sandboxes.ts';
 import { decodeMetadata } from './metadata-query.ts';
+import { pageAfterToken } from './next-token.ts';
 import { readQuery } from './read-query.ts';
 import type { E2bRoute, Handled } from './route.ts';
 import { e2bStateOf, e2bStates, statesOf, viewListed } from './sandbox-view.ts';
@@ -38,18 +39,9 @@ const viewPage = ({ sandboxes }: Page) =>
     return state === null ? [] : [viewListed(row, state)];
   });
 
-const listPage = async (ctx: Context, input: ListSandboxes): Promise<Page> => {
-  try {
-    return await listSandboxes(ctx, input);
-  } catch (error) {
-    const badCursor = error instanceof ServiceError && error.issues?.[0]?.path === 'cursor';
-    throw badCursor ? new ServiceError('invalid_argument', 'Invalid next token') : error;
-  }
-};
-
-/** Sandboxes carry no tag, so a list can't be narrowed to one. undefined: no sandbox can be of it. */
+/** Sandboxes carry no tag, so a list can't be narrowed to one but the default. undefined: no sandbox can be of it. */
 const filterByTemplate = async (ctx: Context, text: string): Promise<string | undefined> => {
-  if (parseTemplateReference(text).tag !== undefined || text.includes(':')) {
+  if (parseTemplateReference(text).tag !== undefined) {
     throw new ServiceError('invalid_argument', 'Invalid template: a list is not narrowed to a tag.');
   }
   return (await findTemplate(ctx, text))?.template;
@@ -72,7 +64,7 @@ const list = async (c: Handled) => {
   };
   const page = { by: 'started', order: query.order, cursor: query.nextToken, limit: query.limit } as const;
   const [listed, total] = await Promise.all([
-    listPage(ctx, { ...filter, ...page, states: statesOf(states) }),
+    pageAfterToken(listSandboxes(ctx, { ...filter, ...page, states: statesOf(states) })),
     running ? countSandboxes(ctx, { ...filter, states: statesOf(['running']) }) : undefined,
   ]);
   if (total !== undefined) c.header('x-total-running', String(total));

@@ -8,6 +8,7 @@ import { deleteSnapshot } from '../../core/snapshots/delete-snapshot.ts';
 import { forkSandbox, type Forked } from '../../core/snapshots/fork-sandbox.ts';
 import { listSnapshots } from '../../core/snapshots/list-snapshots.ts';
 import { viewFailure } from './error.ts';
+import { pageAfterToken } from './next-token.ts';
 import { ofSandbox, idOf } from './of-sandbox.ts';
 import { readJson } from './read-json.ts';
 import { readQuery } from './read-query.ts';
@@ -47,7 +48,7 @@ const list = async (c: Handled) => {
     query.name === undefined ? { id: undefined, name: undefined, tag: undefined } : filterByName(ctx, query.name);
   const sandboxId = query.sandboxID === undefined ? undefined : idOf(query.sandboxID);
   const page = { order: 'desc', cursor: query.nextToken, limit: query.limit } as const;
-  const { snapshots, nextCursor } = await listSnapshots(ctx, { ...named, sandboxId, ...page });
+  const { snapshots, nextCursor } = await pageAfterToken(listSnapshots(ctx, { ...named, sandboxId, ...page }));
   if (nextCursor !== null) c.header('x-next-token', nextCursor);
   return c.json(
     snapshots.map((row) => viewSnapshot(ctx, row)),

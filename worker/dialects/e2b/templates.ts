@@ -2,9 +2,9 @@ import { z } from '@hono/zod-openapi';
 import { contextOf } from '../../api/context.ts';
 import { timestampOf } from '../../api/timestamp.ts';
 import { decodeCursor, encodeCursor } from '../../core/cursor.ts';
-import { ServiceError } from '../../core/errors.ts';
 import type { Context } from '../../core/ports.ts';
 import { defaultSize } from './new-sandbox.ts';
+import { invalidNextToken } from './next-token.ts';
 import { readQuery } from './read-query.ts';
 import type { E2bRoute, Handled } from './route.ts';
 import { envdVersion } from './sandbox-view.ts';
@@ -65,7 +65,7 @@ const afterOf = (nextToken: string | undefined): string => {
   try {
     return decodeCursor(nextToken, ['string'])[0];
   } catch {
-    throw new ServiceError('invalid_argument', 'Invalid next token');
+    throw invalidNextToken();
   }
 };
 

@@ -235,7 +235,7 @@ export class Broker extends DurableObject<Env> {
     work: (route: R) => Promise<T>,
     gate: InFlight = this.#shard.inFlight,
   ): Promise<T> {
-    const leave = gate.enter(ref.sandboxId, ref.tenantId, route.runnerId);
+    const leave = await gate.enter(ref.sandboxId, ref.tenantId, route.runnerId);
     try {
       return await work(route);
     } finally {

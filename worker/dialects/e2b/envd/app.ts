@@ -23,7 +23,7 @@ export const serveEnvd = async (c: Handled, access: SandboxAccess, wake: () => P
 };
 
 const answer = async (c: Handled, access: SandboxAccess, wake: () => Promise<void>): Promise<Response> => {
-  if (c.req.method === 'OPTIONS') return preflight();
+  if (c.req.method === 'OPTIONS') return preflight(c);
   const route = byPlace.get(`${c.req.method} ${c.req.path}`);
   if (!route) return c.json({ code: 404, message: 'not found' }, 404);
   try {
@@ -51,12 +51,13 @@ const hasToken = async (c: Handled, access: SandboxAccess): Promise<boolean> => 
   return isEnvdToken(c.get('services').signer, access, token);
 };
 
-const preflight = (): Response =>
+/** The headers that were asked for by their names: `*` stands for all but Authorization, which carries the user. */
+const preflight = (c: Handled): Response =>
   new Response(null, {
     status: 204,
     headers: {
       'access-control-allow-methods': '*',
-      'access-control-allow-headers': '*',
+      'access-control-allow-headers': c.req.header('access-control-request-headers') ?? '*',
       'access-control-max-age': '7200',
     },
   });
