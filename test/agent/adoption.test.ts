@@ -44,3 +44,28 @@ test('processes, sessions and watchers survive a runner killed with SIGKILL: its
     await rm(folder, { recursive: true, force: true });
   }
 });
+
+test('a reader whose number its successor gives to another keeps no process waiting', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'gbx-'));
+  const socketDir = join(folder, 's');
+  const first = await createAgentSession({ socketDir, log: () => undefined });
+  const containerId = await runContainer(folder, socketDir);
+  try {
+    await first.ready(20_000);
+    const script = 'head -c 1000000 /dev/zero; touch /tmp/through';
+    await first.start(specOf(script), { attach: { ...wholeOutput, creditBytes: 0 }, sink: new Collector() });
+    await first.hangUp();
+    const session = await createAgentSession({ socketDir, log: () => undefined });
+    await session.ready(5_000);
+    const from = performance.now();
+    await session.start(specOf('sleep 60'), { attach: wholeOutput, sink: new Collector() });
+    await runToEnd(session, specOf('until [ -e /tmp/through ]; do sleep 0.05; done'));
+    // Sooner than it would have been let go for want of its reader.
+    expect(performance.now() - from).toBeLessThan(4_000);
+    await session.close();
+  } finally {
+    await docker('rm', '-f', containerId);
+    await first.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+});

@@ -29,6 +29,8 @@ export class ReaderTable {
     const reader = new Reader(id, attach, process.ring, outlet, () => this.detach(id));
     this.#entries.set(id, { reader, process });
     process.readers.add(reader);
+    // Another life of the host, or that of a copy of the sandbox, numbers from the beginning again.
+    if (before !== undefined && before.process !== process) before.process.readersChanged();
     return reader;
   }
 
