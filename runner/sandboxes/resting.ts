@@ -191,6 +191,8 @@ async function restart(
   home: Home,
   signal: AbortSignal,
 ): Promise<void> {
+  // Nobody was, since what ran in it was written to disk.
+  await home.session.listen();
   await containers.restart(home, signal);
   try {
     await home.session.configure({ env: variablesOf(journal.environment(sandbox.id)), cwd: DEFAULT_CWD });

@@ -95,12 +95,13 @@ test('what can’t be restored begins anew with its files, and the answer says s
 });
 
 test('resumed without its memory, what was written to disk is not restored', async () => {
-  const { sandboxId } = await harness.create();
+  const { sandboxId, session } = await harness.create();
   const { channel } = await start(sandboxId);
   await pause(sandboxId);
   const cold = { revision: 3, ttlMs: 60_000, memory: false };
   const resumed = await harness.edge.call('sandbox.resume', { sandboxId }, cold);
   expect(outcomeOf(resumed)).toMatchObject({ state: 'running', memoryKept: false });
+  expect(session.hungUp).toBe(false); // or its agent would find nobody
   const events = await harness.edge.until(channel, (all) => all.at(-1)?.t === 'exit');
   expect(events.at(-1)).toMatchObject({ exit: { reason: 'killed' } });
   await end(sandboxId);

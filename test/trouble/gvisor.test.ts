@@ -71,8 +71,8 @@ describe.skipIf(why !== '')(`with gVisor${why}`, () => {
   ) => valueOf(await node.edge.call(name, { sandboxId }, rest, 60_000)) as SandboxOutcome;
   const pause = (sandboxId: string, revision: number, memory = true) =>
     change('sandbox.pause', sandboxId, { revision, memory });
-  const resume = (sandboxId: string, revision: number) =>
-    change('sandbox.resume', sandboxId, { revision, ttlMs: 120_000 });
+  const resume = (sandboxId: string, revision: number, memory = true) =>
+    change('sandbox.resume', sandboxId, { revision, ttlMs: 120_000, memory });
   const metrics = async (sandboxId: string) =>
     valueOf(await node.edge.call('sandbox.metrics', { sandboxId }, {})) as SandboxMetrics;
   const kill = (sandboxId: string) => node.edge.call('sandbox.kill', { sandboxId }, { revision: 99, graceMs: 0 });
@@ -122,6 +122,12 @@ describe.skipIf(why !== '')(`with gVisor${why}`, () => {
     expect(await pause(sandboxId, 4, false)).toMatchObject({ memoryKept: false });
     await resume(sandboxId, 5);
     expect(await run(sandboxId, 'cat /tmp/kept; pgrep -xc sleep')).toBe('kept\n0\n');
+    await node.stop('SIGTERM'); // the probe's word, not the last life's
+    await node.start();
+    await waitFor('checkpoints again', () => node.plane.beats.at(-1)?.checkpoint === 'gvisor', 60_000);
+    expect(await pause(sandboxId, 6)).toMatchObject({ memoryFreed: true });
+    expect(await resume(sandboxId, 7, false)).toMatchObject({ state: 'running', memoryKept: false });
+    expect(await run(sandboxId, 'cat /tmp/kept')).toBe('kept\n');
     await kill(sandboxId);
   });
 
