@@ -294,6 +294,41 @@ test('a lifecycle job is answered by its outcome, under an id without a colon', 
   expect(await plane.call('broker', 'lifecycle', 'sandbox.pause', runner.id, data, 5000)).toEqual(outcome);
 });
 
+test('what was begun and is not answered ends at its deadline', async () => {
+  runner.onJob = async ({ say }) => void (await say({ t: 'accepted' }));
+  const { sandboxId, tenantId } = ref;
+  const data = { sandboxId, tenantId, epoch: 1, revision: 1, requestId: 'r', memory: true };
+  const before = performance.now();
+  const call = plane.call('broker', 'lifecycle', 'sandbox.pause', runner.id, data, 1500);
+  await expect(call).rejects.toMatchObject({ code: 'deadline_exceeded' });
+  expect(performance.now() - before).toBeGreaterThanOrEqual(1490);
+  expect(performance.now() - before).toBeLessThan(4000);
+});
+
+test('a Redis that answers no more, its connections open, is given up and found again', async () => {
+  runner.onJob = async ({ say }) => {
+    await say({ t: 'accepted' });
+    await say(exited(0));
+  };
+  await exec();
+  redis.freeze();
+  try {
+    const before = performance.now();
+    await expect(exec()).rejects.toMatchObject({
+      code: expect.stringMatching(/^(not_started|runner_lost)$/) as string,
+    });
+    expect(performance.now() - before).toBeLessThan(9000);
+  } finally {
+    redis.thaw();
+  }
+  const answered = () =>
+    exec().then(
+      () => true,
+      () => false,
+    );
+  await waitFor('an exec', answered, 10_000);
+});
+
 test('a lifecycle job whose answer is lost with Redis is delivered again, and answered', async () => {
   runner.onJob = async ({ say }) => {
     await say({ t: 'accepted' });

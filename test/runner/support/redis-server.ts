@@ -14,6 +14,9 @@ export interface TestRedis {
   /** As if it had crashed: everything in it is gone, its ACL users too. */
   stop(): Promise<void>;
   start(): Promise<void>;
+  /** Its connections stay, and nothing is answered, until `thaw`. */
+  freeze(): void;
+  thaw(): void;
   close(): Promise<void>;
 }
 
@@ -53,6 +56,8 @@ export async function startTestRedis(): Promise<TestRedis> {
     },
     start,
     stop,
+    freeze: () => void server?.kill('SIGSTOP'),
+    thaw: () => void server?.kill('SIGCONT'),
     close: async () => {
       for (const client of clients) client.disconnect();
       await stop();
