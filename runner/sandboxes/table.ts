@@ -34,7 +34,7 @@ export class SandboxTable {
   readonly #byContainer = new Map<string, Sandbox>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #endings = new Map<Sandbox, Promise<void>>();
-  readonly #journaledExpiryMs = new Map<string, number>();
+  readonly #journaledExpiryMs = new WeakMap<Sandbox, number>();
 
   constructor(parts: TableParts) {
     this.#parts = parts;
@@ -84,7 +84,7 @@ export class SandboxTable {
   }
 
   save(sandbox: Sandbox): void {
-    this.#journaledExpiryMs.set(sandbox.id, sandbox.deadline.expiresAtMs);
+    this.#journaledExpiryMs.set(sandbox, sandbox.deadline.expiresAtMs);
     this.#parts.journal.save(journalRow(sandbox, this.#parts.kernelBoot));
   }
 
@@ -93,7 +93,6 @@ export class SandboxTable {
     if (this.#sandboxes.get(sandbox.id) !== sandbox) return;
     this.#disarm(sandbox);
     this.#sandboxes.delete(sandbox.id);
-    this.#journaledExpiryMs.delete(sandbox.id);
     if (sandbox.home) this.#byContainer.delete(sandbox.home.containerId);
     this.#parts.journal.forget(sandbox.id);
   }
@@ -108,7 +107,7 @@ export class SandboxTable {
   touch(sandbox: Sandbox): void {
     if (sandbox.deadline.mode === 'fixed') return;
     sandbox.deadline = touchDeadline(sandbox.deadline, monotonicMs());
-    const journaledMs = this.#journaledExpiryMs.get(sandbox.id) ?? 0;
+    const journaledMs = this.#journaledExpiryMs.get(sandbox) ?? 0;
     if (sandbox.deadline.expiresAtMs - journaledMs > ACTIVITY_LAG_MS) this.save(sandbox);
   }
 
