@@ -29,7 +29,8 @@ export async function adopt(parts: AdoptionParts): Promise<void> {
   for (const row of found.tombstones) sandboxes.put(restore(parts, row, undefined));
   for (const row of found.ended) sandboxes.markEnded(enter(sandboxes, restore(parts, row, undefined)), 'failed');
   for (const { row, container } of found.adopt) await adoptOne(parts, row, container.state);
-  await Promise.all(found.remove.map((container) => containers.remove(container.id)));
+  // One that the engine keeps refusing to remove must not keep the healthy ones from their runner.
+  await Promise.all(found.remove.map((container) => containers.removeSoon(container.id)));
   log.info('adopted', {
     sandboxes: found.adopt.length,
     ended: found.ended.length,

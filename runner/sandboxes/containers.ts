@@ -116,13 +116,14 @@ export class Containers {
     }
   }
 
-  /** Removes a container that nobody runs in. While the engine is away the caller isn't held up: it is tried until it is gone. */
+  /** Removes a container that nobody runs in. See removeSoon. */
   async discard(home: Home): Promise<void> {
     await home.session.close().catch((error: unknown) => this.#report('session_close_failed', error));
-    await this.#removeSoon(home.containerId);
+    await this.removeSoon(home.containerId);
   }
 
-  async #removeSoon(containerId: string): Promise<void> {
+  /** Resolves once it is gone, or REMOVE_WAIT_MS later: then it is tried on, beside everything else. */
+  async removeSoon(containerId: string): Promise<void> {
     const removal = this.remove(containerId);
     await within(removal, REMOVE_WAIT_MS, () => new Error('the container is still there; its removal goes on')).catch(
       (error: unknown) => this.#report('container_remove_delayed', error),
@@ -193,7 +194,7 @@ export class Containers {
       return { container, memoryKept: false };
     } catch (error) {
       await session.close().catch((closing: unknown) => this.#report('session_close_failed', closing));
-      if (containerId) await this.#removeSoon(containerId);
+      if (containerId) await this.removeSoon(containerId);
       throw signal.aborted ? signal.reason : engineFault(error);
     }
   }
