@@ -21,7 +21,7 @@ export const errorStatus = {
   quota_exceeded: 429,
   internal: 500,
   not_implemented: 501,
-  /** The runner was lost after it had accepted: it may have run. */
+  /** The runner was lost after it had accepted, or with the change of a sandbox in its queue: it may have run, or may yet. */
   runner_lost: 502,
   /** Output could not be delivered whole; attaching again is safe. */
   stream_lost: 502,

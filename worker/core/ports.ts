@@ -136,7 +136,8 @@ export type StreamEvent = OutEvent & { bytes?: Uint8Array };
 
 /**
  * The way to runners. Implemented over the Broker Durable Objects. Rejects with ServiceError: not_started (did not and will not run),
- * runner_lost (may have run), stream_lost, sandbox_ended, sandbox_not_running, not_found, rate_limited, or what the runner answered.
+ * runner_lost (may have run, or may yet: a change of a sandbox that waits in its runner's queue), stream_lost, sandbox_ended,
+ * sandbox_not_running, not_found, rate_limited, or what the runner answered.
  */
 export interface Broker {
   /** Delivers a lifecycle job and waits until it is done. The caller has written its revision to the state of record before. */

@@ -31,6 +31,9 @@ export const runnerLost = (cause?: unknown): ServiceError =>
     'The connection to the sandbox’s node was lost after it had begun. It may have run.',
     { cause },
   );
+/** Of a lifecycle job that nobody has taken yet: it waits in its runner's queue and is done whenever that is back. */
+const stillQueued = (): ServiceError =>
+  new ServiceError('runner_lost', 'The sandbox’s node is away. What was asked of it may yet be done.');
 
 const tooLate = (): ServiceError =>
   new ServiceError('deadline_exceeded', 'The sandbox’s node did not finish this in time. It may still be done.');
@@ -69,7 +72,11 @@ export class Shard implements ChannelsListener {
     return channel;
   }
 
-  /** For a runner that is away only a kill is left in the queue; the caller is told not_started all the same. */
+  /**
+   * For a runner that is away only a kill is left in the queue; the caller is told not_started all the same. Nobody takes a lifecycle job out
+   * of the queue again, nor has it a time to start by: a redelivery after a crash, of what was begun, has to be taken however late. So
+   * whatever is there is `runner_lost`, not not_started, until its runner has answered.
+   */
   async deliverLifecycle<N extends LifecycleJobName>(
     name: N,
     runnerId: string,
@@ -172,8 +179,9 @@ export class Shard implements ChannelsListener {
         continue;
       }
       if (channel.accepted || nowMs < channel.acceptByMs) continue;
+      if (channel.boot === null) this.#fail(channel, stillQueued());
       // While disconnected, an `accepted` may be waiting where it can't be read.
-      this.#fail(channel, this.transport.connected ? notStarted() : runnerLost());
+      else this.#fail(channel, this.transport.connected ? notStarted() : runnerLost());
     }
     if (this.#channels.size === 0) return this.#rest(nowMs);
     if (!this.#leases.due(nowMs)) return;
@@ -185,10 +193,10 @@ export class Shard implements ChannelsListener {
     const boots = await this.transport.leases(runnerIds);
     const gone = this.#leases.judge(boots, Date.now());
     for (const channel of this.#channels.values()) {
-      // Its job may wait in the queue, from where the runner's next life takes it if it is in time: #tick says when that is over.
+      // An exec's job may wait in the queue, from where the runner's next life takes it if it is in time: #tick says when that is over.
       if (!channel.accepted && channel.boot !== null) continue;
       const boot = boots.get(channel.runnerId);
-      if (gone.has(channel.runnerId)) this.#fail(channel, channel.accepted ? runnerLost() : notStarted());
+      if (gone.has(channel.runnerId)) this.#fail(channel, channel.accepted ? runnerLost() : stillQueued());
       else if (channel.boot !== null && boot && boot !== channel.boot) this.#outlive(channel, boot);
     }
   }
