@@ -202,6 +202,16 @@ describe('archives', () => {
   });
 });
 
+test('the 65th transfer at once is told that they are too many, and goes on once others have ended', async () => {
+  await shell('head -c 8M /dev/zero > large; echo little > small-enough');
+  const gone = new AbortController();
+  const open = () => session.read({ kind: 'file', path: 'large', user }, gone.signal);
+  await Promise.all(Array.from({ length: 64 }, open)); // nobody takes what they bring
+  await expect(open()).rejects.toMatchObject({ code: 'too_many_connections' });
+  gone.abort(new Error('enough'));
+  await waitFor('a place', async () => (await readText('small-enough').catch(() => undefined)) !== undefined, 10_000);
+});
+
 describe('trees', () => {
   test('list, move, copy and remove do what they say, and no more', async () => {
     await shell('mkdir -p t/a/b; echo 1 > t/a/one; echo 2 > t/a/b/two; ln -s /etc t/a/etc');

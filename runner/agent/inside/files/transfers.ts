@@ -59,7 +59,7 @@ export class Transfers {
   #admit(): void {
     if (this.#running >= transfersMax) {
       throw new AgentFault(
-        'transfer_failed',
+        'too_many_connections',
         `${transfersMax} transfers run in this sandbox already; try again later.`,
       );
     }

@@ -11,6 +11,7 @@ export const connectStatus = {
   permission_denied: 403,
   resource_exhausted: 429,
   failed_precondition: 400,
+  out_of_range: 400,
   unimplemented: 501,
   internal: 500,
   data_loss: 500,

@@ -37,7 +37,7 @@ const listDir = fileCall('ListDir', listDirRequest, async ({ c, ctx, ref }, { pa
   const { entries, truncated } = await ctx.broker.file(ref, 'list', input);
   if (truncated) {
     const message = `the list would be longer than ${entries.length} entries: list its directories one by one`;
-    throw new ConnectError('resource_exhausted', message);
+    throw new ConnectError('out_of_range', message);
   }
   return { entries: depthFirst(entries).map(viewEntry) };
 });
