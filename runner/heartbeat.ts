@@ -40,6 +40,7 @@ interface HeartbeatParts {
 export class Heart {
   readonly #parts: HeartbeatParts;
   #sequence = 0;
+  #answeredSequence: number | undefined;
   #refusals = 0;
   #draining = false;
   #beganAtMs = -Infinity;
@@ -105,9 +106,10 @@ export class Heart {
     const { controlPlane, credentials, history, obey, onRefused, log } = this.#parts;
     const batch = history.batch();
     try {
-      const answer = await controlPlane.heartbeat(credentials, await this.#report(batch.history));
+      const report = await this.#report(batch.history);
+      const answer = await controlPlane.heartbeat(credentials, report);
       batch.confirm();
-      this.#answered();
+      this.#answered(report.sequence);
       obey(answer);
     } catch (error) {
       if (error instanceof Refused && ++this.#refusals >= REFUSALS) return onRefused(error);
@@ -117,7 +119,8 @@ export class Heart {
     }
   }
 
-  #answered(): void {
+  #answered(sequence: number): void {
+    this.#answeredSequence = sequence;
     this.#refusals = 0;
     if (this.#silentSinceMs === undefined) return;
     this.#parts.log.info('control_plane_back', { silentMs: Date.now() - this.#silentSinceMs });
@@ -130,6 +133,7 @@ export class Heart {
     return {
       boot,
       sequence: this.#sequence++,
+      ...(this.#answeredSequence === undefined ? {} : { answered: this.#answeredSequence }),
       draining: this.#draining,
       region: node.region,
       runtime: node.report.runtime,

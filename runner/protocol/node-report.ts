@@ -67,6 +67,8 @@ export const heartbeat = z.object({
   boot: bootId,
   /** Counts this boot's beats. */
   sequence: z.int().min(0),
+  /** The last of them that was answered before this one was made: whatever was read for it is older than what is told here. */
+  answered: z.int().min(0).optional(),
   draining: z.boolean(),
   region: z.string().max(64),
   /** What runs the containers, as the node’s engine calls it. */

@@ -195,6 +195,37 @@ test('a reported deadline is written when it has moved by 30 s', async () => {
   expect(await rowOf(id)).toMatchObject({ expires_at_ms: 200_000 });
 });
 
+test('a pause that the runner tells below the record’s revision is believed once it has been told after the last verb’s end', async () => {
+  const { runner, first } = await onlyRunner();
+  // A verb was put on record that never reached the runner: one revision up, and closed.
+  const id = await insertSandbox(runner.runnerId, { revision: 2 });
+  const told = async (sequence: number, more: Partial<Heartbeat> = {}) => {
+    await beat(plane, runner, { ...first, sequence, sandboxes: [running(id, { state: 'paused' })], ...more });
+    return (await rowOf(id))?.['state'];
+  };
+  expect(await told(1, { answered: 0 })).toBe('running');
+  // Its runner had no answer to the last one: this report may have been made before the row was read.
+  expect(await told(2, { answered: 0 })).toBe('running');
+  // A repeat reads the row anew, when the next report may have been made.
+  expect(await told(2, { answered: 0 })).toBe('running');
+  expect(await told(3, { answered: 2 })).toBe('running');
+  await plane.sql('UPDATE sandboxes SET revision = 3 WHERE id = ?', id);
+  expect(await told(4, { answered: 3 })).toBe('running');
+  expect(await told(5, { answered: 4 })).toBe('paused');
+});
+
+test('a deadline of before the last verb leaves what that has set', async () => {
+  const { runner, first } = await onlyRunner();
+  const id = await insertSandbox(runner.runnerId, { revision: 2, expires_at_ms: 100_000 });
+  const told = async (sequence: number, more: object) => {
+    await beat(plane, runner, { ...first, sequence, sandboxes: [running(id, { expiresAtMs: 200_000, ...more })] });
+    return (await rowOf(id))?.['expires_at_ms'];
+  };
+  expect(await told(1, {})).toBe(100_000);
+  expect(await told(2, { revision: 2, changing: true })).toBe(100_000);
+  expect(await told(3, { revision: 2 })).toBe(200_000);
+});
+
 test('history is written once a beat, for the runner’s own sandboxes only, 1,000 records at most', async () => {
   const { runner, first } = await onlyRunner();
   const [own, foreign] = [await insertSandbox(runner.runnerId), await insertSandbox(hex(8))];

@@ -52,13 +52,14 @@ const row: fc.Arbitrary<RecordedSandbox> = fc.record({
 });
 const rows = fc.uniqueArray(row, { selector: ({ id: rowId }) => rowId });
 const byId = (list: RecordedSandbox[]) => new Map(list.map((entry) => [entry.id, entry]));
+const none = new Map<string, RecordedSandbox>();
 const isCurrent = (entry: RecordedSandbox | undefined, seen: ObservedSandbox) =>
   entry?.runnerId === RUNNER && entry.epoch === seen.epoch && entry.state !== 'ended';
 
 test('only a report of the row’s own runner and epoch ends it, whatever the revision', () => {
   fc.assert(
     fc.property(reports, rows, (seen, list) => {
-      const { ended } = judgeReports(RUNNER, seen, byId(list), NOW);
+      const { ended } = judgeReports(RUNNER, seen, byId(list), none, NOW);
       const expected = seen.filter(
         (entry) => entry.state === 'ended' && isCurrent(byId(list).get(entry.sandboxId), entry),
       );
@@ -71,7 +72,7 @@ test('only a report of the row’s own runner and epoch ends it, whatever the re
 test('a live sandbox that the record does not want there is killed, above every revision that the runner has seen', () => {
   fc.assert(
     fc.property(reports, rows, (seen, list) => {
-      const { kill } = judgeReports(RUNNER, seen, byId(list), NOW);
+      const { kill } = judgeReports(RUNNER, seen, byId(list), none, NOW);
       for (const entry of seen.filter(({ state }) => state !== 'ended')) {
         const order = kill.find(({ sandboxId, epoch }) => sandboxId === entry.sandboxId && epoch === entry.epoch);
         const wanted = byId(list).get(entry.sandboxId);
@@ -84,24 +85,65 @@ test('a live sandbox that the record does not want there is killed, above every 
   );
 });
 
-test('a pause by the runner itself is believed only where no verb is at work, and none has been since', () => {
+test('a pause or a deadline that the runner tells is believed only where no verb is at work, nor has been since the report', () => {
   fc.assert(
-    fc.property(reports, rows, (seen, list) => {
-      const { paused } = judgeReports(RUNNER, seen, byId(list), NOW);
-      const expected = seen.filter((entry) => {
+    fc.property(reports, rows, rows, (seen, list, before) => {
+      const { paused, deadlines } = judgeReports(RUNNER, seen, byId(list), byId(before), NOW);
+      const steady = seen.filter((entry) => {
         const known = byId(list).get(entry.sandboxId);
-        const steady = known?.state === 'running' && known.openJob === null && entry.changing !== true;
-        return entry.state === 'paused' && isCurrent(known, entry) && steady && entry.revision >= known.revision;
+        const earlier = byId(before).get(entry.sandboxId);
+        const still = earlier?.epoch === known?.epoch && earlier?.revision === known?.revision && !earlier?.openJob;
+        const atRest = isCurrent(known, entry) && known?.openJob === null && entry.changing !== true;
+        return atRest && entry.state !== 'ended' && (entry.revision >= known.revision || still);
       });
+      const expected = steady.filter(
+        ({ sandboxId, state }) => state === 'paused' && byId(list).get(sandboxId)?.state === 'running',
+      );
       expect(paused.map(({ row: entry }) => entry.id)).toEqual(expected.map(({ sandboxId }) => sandboxId));
+      for (const { row: entry, expiresAtMs } of deadlines) {
+        const told = steady.find(({ sandboxId }) => sandboxId === entry.id);
+        expect(told?.expiresAtMs).toBe(expiresAtMs);
+        expect(paused.map(({ row: { id: pausedId } }) => pausedId)).not.toContain(entry.id);
+      }
     }),
   );
+});
+
+test('a verb that never reached the runner keeps nothing that it tells later off the record', () => {
+  const recorded: RecordedSandbox = {
+    id: 'a',
+    tenantId: 'ten',
+    runnerId: RUNNER,
+    epoch: 1,
+    revision: 2,
+    state: 'running',
+    openJob: null,
+    openJobDeadlineMs: null,
+    expiresAtMs: NOW,
+    startedAtMs: 1,
+    memoryMiB: 512,
+    memoryKept: null,
+    egress: { allow: [], deny: [] },
+    ttlMs: 300_000,
+    deadlineMode: 'fixed',
+  };
+  const told = { sandboxId: 'a', epoch: 1, revision: 1, state: 'paused' as const, expiresAtMs: 2 * NOW };
+  const judged = (earlier: ReadonlyMap<string, RecordedSandbox>, more: Partial<ObservedSandbox> = {}) =>
+    judgeReports(RUNNER, [{ ...told, ...more }], byId([recorded]), earlier, NOW);
+  expect(judged(none)).toMatchObject({ paused: [], deadlines: [] });
+  expect(judged(byId([{ ...recorded, revision: 1 }]))).toMatchObject({ paused: [], deadlines: [] });
+  expect(judged(byId([{ ...recorded, openJob: 'deadline' }]))).toMatchObject({ paused: [], deadlines: [] });
+  expect(judged(byId([recorded]))).toMatchObject({ paused: [{ row: recorded }], deadlines: [] });
+  expect(judged(byId([recorded]), { changing: true })).toMatchObject({ paused: [], deadlines: [] });
+  const moved = judged(byId([recorded]), { state: 'running' });
+  expect(moved).toMatchObject({ paused: [], deadlines: [{ row: recorded, expiresAtMs: 2 * NOW }] });
+  expect(judged(none, { state: 'running' })).toMatchObject({ paused: [], deadlines: [] });
 });
 
 test('nothing is both killed and forgotten', () => {
   fc.assert(
     fc.property(reports, rows, (seen, list) => {
-      const { kill, recorded } = judgeReports(RUNNER, seen, byId(list), NOW);
+      const { kill, recorded } = judgeReports(RUNNER, seen, byId(list), none, NOW);
       for (const { sandboxId } of kill) expect(recorded.map((entry) => entry.sandboxId)).not.toContain(sandboxId);
     }),
   );

@@ -22,3 +22,11 @@ test('what ends by itself is reported within a second, not with the next regular
   }
   expect(ids.every(reported)).toBe(true);
 });
+
+test('each beat tells the last one that was answered before it was made', async () => {
+  const { plane } = harness;
+  await waitFor('a second beat', () => plane.beats.length > 1, 12_000);
+  for (const [index, { answered }] of plane.beats.entries()) {
+    expect(answered).toBe(plane.beats[index - 1]?.sequence);
+  }
+});

@@ -38,12 +38,14 @@ export const DEADLINE_CHANGE_MS = 30_000;
 
 /**
  * A runner's report set against the record, which was read after the report was made. Epoch decides whose word counts: a report of the
- * row's own runner and epoch about its end holds whatever its revision; any other is of a sandbox that should not be there.
+ * row's own runner and epoch about its end holds whatever its revision; any other is of a sandbox that should not be there. `earlier`: rows
+ * as they were read before the report was made, as far as that is certain.
  */
 export const judgeReports = (
   runnerId: string,
   observed: readonly ObservedSandbox[],
   rows: ReadonlyMap<string, RecordedSandbox>,
+  earlier: ReadonlyMap<string, RecordedSandbox>,
   nowMs: number,
 ): Judgement => {
   const judgement: Judgement = { kill: [], recorded: [], ended: [], deadlines: [], paused: [] };
@@ -65,28 +67,25 @@ export const judgeReports = (
       judgement.kill.push({ sandboxId, epoch, revision: current.revision });
       continue;
     }
-    if (hasPausedItself(report, current)) {
-      judgement.paused.push({ row: current, report });
-      continue;
-    }
-    const { expiresAtMs } = report;
-    if (expiresAtMs !== null && current.openJob === null && movedMuch(current.expiresAtMs, expiresAtMs)) {
-      judgement.deadlines.push({ row: current, expiresAtMs });
+    if (!isSteady(report, current, earlier.get(sandboxId))) continue;
+    if (report.state === 'paused' && current.state === 'running') judgement.paused.push({ row: current, report });
+    else if (report.expiresAtMs !== null && movedMuch(current.expiresAtMs, report.expiresAtMs)) {
+      judgement.deadlines.push({ row: current, expiresAtMs: report.expiresAtMs });
     }
   }
   return judgement;
 };
 
 /**
- * No verb is at work on it, here or there, and the report knows of the last one: an older report could be of a pause that a resume has
- * ended since.
+ * No verb is at work on it, here or there, nor has been since the report, which could be of a pause that a resume has ended, or of a deadline
+ * that a later one has replaced: it knows of the last verb, or is younger than that one's end. Of a verb that never reached the runner it
+ * never knows.
  */
-const hasPausedItself = (report: ObservedSandbox, row: RecordedSandbox): boolean =>
-  report.state === 'paused' &&
+const isSteady = (report: ObservedSandbox, row: RecordedSandbox, earlier: RecordedSandbox | undefined): boolean =>
   report.changing !== true &&
-  report.revision >= row.revision &&
-  row.state === 'running' &&
-  row.openJob === null;
+  row.openJob === null &&
+  (report.revision >= row.revision ||
+    (earlier?.epoch === row.epoch && earlier.revision === row.revision && earlier.openJob === null));
 
 const overdue = (row: RecordedSandbox, nowMs: number): boolean =>
   row.openJobDeadlineMs !== null && row.openJobDeadlineMs < nowMs;

@@ -20,6 +20,8 @@ const COMPARE_MS = 60_000;
 /** What one beat's answer waits for; the rest comes with the next. */
 const WRITES_PER_BEAT = 100;
 
+const nothing: ReadonlyMap<string, RecordedSandbox> = new Map();
+
 /** One per cell: who is there, where to place, what to put right. Its memory is rebuilt from heartbeats; D1 sees changes only. */
 export class Fleet extends DurableObject<Env> {
   readonly #roster = new Roster();
@@ -94,11 +96,16 @@ export class Fleet extends DurableObject<Env> {
     await this.#wake();
     const nowMs = Date.now();
     const runner = this.#roster.get(runnerId) ?? this.#roster.remember(runnerId, 'left', nowMs);
+    const last = runner.beat;
     const comparedBeforeMs = runner.beatAtMs;
+    // Made after all that is known of its rows was read: its runner had the answer to the beat in which that was last done.
+    const earlier = last?.boot === beat.boot && last.sequence === beat.answered ? runner.known : nothing;
     const fresh = this.#roster.hear(runner, beat, nowMs);
     await this.#recordStatus(runner, beat.draining ? 'draining' : 'online', nowMs);
     if (fresh) await this.#addHistory(runnerId, beat, nowMs);
-    const { kill, recorded } = await this.#compare(runner, beat, comparedBeforeMs, nowMs);
+    const { kill, recorded } = await this.#compare(runner, beat, { comparedBeforeMs, earlier }, nowMs);
+    // A repeat read rows when the next report may have been made already.
+    if (!fresh) runner.known.clear();
     const pool = beat.draining
       ? []
       : await poolTargets(this.#templates, openDirectory(this.env.DIRECTORY_DB), beat.networks, nowMs);
@@ -135,7 +142,12 @@ export class Fleet extends DurableObject<Env> {
     }
   }
 
-  async #compare(runner: KnownRunner, beat: Heartbeat, earlierBeatMs: number, nowMs: number) {
+  async #compare(
+    runner: KnownRunner,
+    beat: Heartbeat,
+    { comparedBeforeMs, earlier }: { comparedBeforeMs: number; earlier: ReadonlyMap<string, RecordedSandbox> },
+    nowMs: number,
+  ) {
     const complete = runner.comparisonsDue > 0 || nowMs - runner.comparedAtMs >= COMPARE_MS;
     const rows = new Map<string, RecordedSandbox>();
     if (complete) for (const row of await this.#records.liveOn(runner.id)) rows.set(row.id, row);
@@ -145,7 +157,7 @@ export class Fleet extends DurableObject<Env> {
     const unread = questioned.filter((sandbox) => !rows.has(sandbox.sandboxId)).map((sandbox) => sandbox.sandboxId);
     for (const row of await this.#records.byIds(unread)) rows.set(row.id, row);
 
-    const judgement = judgeReports(runner.id, questioned, rows, nowMs);
+    const judgement = judgeReports(runner.id, questioned, rows, earlier, nowMs);
     for (const { row, reason, endedAtMs } of judgement.ended.slice(0, WRITES_PER_BEAT)) {
       await this.#records.end(row, reason, endedAtMs);
       judgement.recorded.push({ sandboxId: row.id, epoch: row.epoch });
@@ -160,7 +172,7 @@ export class Fleet extends DurableObject<Env> {
       rows.delete(row.id); // read anew with the next beat
       runner.known.delete(row.id);
     }
-    if (complete) await this.#endMissing(runner, beat, rows, earlierBeatMs, nowMs);
+    if (complete) await this.#endMissing(runner, beat, rows, comparedBeforeMs, nowMs);
     this.#keep(runner, beat, rows, complete);
     return judgement;
   }
@@ -169,10 +181,10 @@ export class Fleet extends DurableObject<Env> {
     runner: KnownRunner,
     beat: Heartbeat,
     rows: Map<string, RecordedSandbox>,
-    earlierBeatMs: number,
+    comparedBeforeMs: number,
     nowMs: number,
   ): Promise<void> {
-    const { missing, lost } = judgeMissing(rows.values(), beat.sandboxes, earlierBeatMs, runner.missing);
+    const { missing, lost } = judgeMissing(rows.values(), beat.sandboxes, comparedBeforeMs, runner.missing);
     for (const row of lost) await this.#records.end(row, row.openJob === 'kill' ? 'killed' : 'runner_lost', nowMs);
     runner.missing = missing;
     // What is missing for the first time is looked for again in the next beat.
