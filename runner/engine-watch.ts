@@ -3,7 +3,9 @@ import type { Container, ContainerEngine, ContainerEvent } from './engine/port.t
 import type { Logger } from './log.ts';
 import type { EndReason } from './protocol/node-report.ts';
 import { isAtRest, sawOom, type Sandbox } from './sandboxes/sandbox.ts';
+import type { Containers } from './sandboxes/containers.ts';
 import type { SandboxTable } from './sandboxes/table.ts';
+import { Strays } from './strays.ts';
 
 const RETRY_FIRST_MS = 200;
 const RETRY_MAX_MS = 5_000;
@@ -16,7 +18,8 @@ const COMPARE_MS = 60_000;
 interface WatchParts {
   engine: ContainerEngine;
   /** Hears of containers that are nobody's yet. */
-  pool: { containerEnded(containerId: string): void };
+  pool: { containerEnded(containerId: string): void; readonly slots: ReadonlySet<string> };
+  containers: Pick<Containers, 'slots'>;
   sandboxes: SandboxTable;
   log: Logger;
 }
@@ -25,11 +28,19 @@ interface WatchParts {
 export class EngineWatch {
   readonly #parts: WatchParts;
   readonly #stop = new AbortController();
+  readonly #strays: Strays;
   #timers: NodeJS.Timeout[] = [];
   #watching: Promise<void> | undefined;
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
+    const { engine, log } = parts;
+    this.#strays = new Strays({
+      engine,
+      isOwned: (container) => this.#isOwned(container),
+      signal: this.#stop.signal,
+      log,
+    });
   }
 
   start(): void {
@@ -100,6 +111,12 @@ export class EngineWatch {
       const stopped = isAtRest(rest) || isAtRest(sandbox.rest);
       if (state === undefined || (state === 'exited' && !stopped)) this.#end(sandbox, 'failed');
     }
+    this.#strays.look(containers);
+  }
+
+  #isOwned({ id, slot }: Container): boolean {
+    const { sandboxes, pool, containers } = this.#parts;
+    return sandboxes.findByContainer(id) !== undefined || pool.slots.has(slot) || containers.slots.has(slot);
   }
 
   #findSilent(): void {

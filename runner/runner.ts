@@ -119,7 +119,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
     log,
   });
   context.usage.start();
-  const watch = new EngineWatch({ engine, pool, sandboxes: context.sandboxes, log });
+  const watch = new EngineWatch({ ...context, pool });
   const beating = new Heart({
     controlPlane: parts.controlPlane,
     engine,
@@ -234,7 +234,6 @@ function createContext(
   const { config, log, openSession, warmSize } = parts;
   const { journal, engine, report, pool, joined, delivery, lanes, reportSoon, reportHistory } = made;
   const { dataDir } = config;
-  const probe = (image: string) => parts.probeCheckpoint({ engine, openSession, dataDir, image });
   const containers = new Containers({
     engine,
     pool,
@@ -244,6 +243,8 @@ function createContext(
     log,
     resizes: report.provenRuntime,
   });
+  const probe = (image: string) =>
+    containers.withSlot((slot) => parts.probeCheckpoint({ engine, openSession, dataDir, image, slot }));
   const sandboxes = new SandboxTable({
     journal,
     engine,
@@ -284,9 +285,11 @@ function createContext(
 
 /** One that isn't proven is tried as soon as an image is known to do that with. */
 function openRuntime(parts: RunnerParts, report: EngineReport, context: HandlerContext): RuntimeProof {
-  const { openSession, config, log } = parts;
-  const { engine, checkpointing } = context;
-  const probe = (image: string) => parts.probeRuntime({ engine, openSession, dataDir: config.dataDir, image });
+  const { openSession, log } = parts;
+  const { dataDir } = parts.config;
+  const { engine, containers, checkpointing } = context;
+  const probe = (image: string) =>
+    containers.withSlot((slot) => parts.probeRuntime({ engine, openSession, dataDir, image, slot }));
   return new RuntimeProof({
     runtime: report.runtime,
     probe: report.provenRuntime ? undefined : probe,

@@ -22,7 +22,8 @@ interface StartParts {
     what: { network: 'on' | 'off'; memory: CapturedMemory },
     signal: AbortSignal,
   ) => Promise<boolean>;
-  remove: (containerId: string) => Promise<void>;
+  /** Never rejects: what can't be removed now stays in the engine's list. */
+  discard: (containerId: string) => Promise<void>;
 }
 
 /** From a request to a container that runs, as the engine's port has it. */
@@ -31,7 +32,7 @@ export async function startContainer(
   { image, request }: { image: ImageFacts; request: ContainerRequest },
   signal: AbortSignal,
 ): Promise<{ containerId: string; memoryKept: boolean }> {
-  const { docker, facts, bridge, resolver, fill, restore, remove } = parts;
+  const { docker, facts, bridge, resolver, fill, restore, discard } = parts;
   const containerId = await create(parts, image, request);
   try {
     signal.throwIfAborted();
@@ -44,7 +45,7 @@ export async function startContainer(
     signal.throwIfAborted();
     return { containerId, memoryKept };
   } catch (cause) {
-    await remove(containerId);
+    await discard(containerId);
     if (signal.aborted) throw signal.reason;
     throw startFailure(cause);
   }

@@ -54,6 +54,8 @@ class DockerEngine implements ContainerEngine {
   readonly #eventSource: DockerClient;
   /** Made by this process but not started yet: list() must not show them as ended. */
   readonly #starting = new Set<string>();
+  /** Those whose removal is not seen through: they may be gone, but what was theirs is not given back yet. */
+  readonly #unremoved = new Set<string>();
 
   readonly #readers = new Set<EventQueue>();
   readonly #containers: ContainerFactsCache;
@@ -150,7 +152,7 @@ class DockerEngine implements ContainerEngine {
       spec,
       fill: this.#fill.bind(this),
       restore: this.#restoreInto.bind(this),
-      remove: this.remove.bind(this),
+      discard: this.#discard.bind(this),
     };
     const { containerId, memoryKept } = await startContainer(parts, { image, request }, signal);
     return { id: containerId, slot: request.slot, state: 'running', imageEnv: image.env, memoryKept };
@@ -246,10 +248,18 @@ class DockerEngine implements ContainerEngine {
   async remove(containerId: string): Promise<void> {
     this.#containers.forget(containerId);
     this.#metrics.forget(containerId);
+    this.#unremoved.add(containerId);
     await removeContainer(this.#docker, containerId);
     // Should this fail, the next look at the rules puts it right; whoever gets the address next is welcomed without them.
     await this.#state?.network.forget(containerId).catch((error: unknown) => {
       this.#options.log.warn('egress_not_cleared', { error: asError(error) });
+    });
+    this.#unremoved.delete(containerId);
+  }
+
+  async #discard(containerId: string): Promise<void> {
+    await this.remove(containerId).catch((error: unknown) => {
+      this.#options.log.warn('container_remove_failed', { containerId, error: asError(error) });
     });
   }
 
@@ -297,9 +307,12 @@ class DockerEngine implements ContainerEngine {
     const found = await this.#docker.listContainers({ all: true, filters }).catch((cause: unknown) => {
       throw didNotAnswer(cause);
     });
-    return found
+    const present = found
       .filter((entry) => !entry.Names.some((name) => this.#starting.has(name.slice(1))))
       .map((entry) => ({ id: entry.Id, slot: entry.Labels[slotLabel] ?? '', state: containerState(entry.State) }));
+    const known = new Set(found.map(({ Id }) => Id));
+    const gone = [...this.#unremoved].filter((id) => !known.has(id));
+    return [...present, ...gone.map((id) => ({ id, slot: '', state: 'exited' as const }))];
   }
 
   async metrics(containerId: string): Promise<SandboxMetrics> {

@@ -278,7 +278,7 @@ export class WarmPool {
     this.#removals.add(removal);
   }
 
-  /** Never rejects: what could not be removed carries the installation's id, and reconciliation finds it. */
+  /** Never rejects: what could not be removed is in none of the pool's slots any more, and is found as nobody's (strays.ts). */
   async #discard(slot: string, session: AgentSession | undefined, containerId: string | undefined): Promise<void> {
     const steps = [
       ...(session === undefined ? [] : [session.close()]),

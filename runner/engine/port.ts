@@ -12,7 +12,10 @@ export interface ContainerEngine {
   prepare(egress?: ReadonlyMap<string, EgressRules>): Promise<EngineReport>;
   /** As of now: 'on' goes while the deny rules can't be kept in place. */
   readonly networks: ('on' | 'off')[];
-  /** Makes and starts a hardened container whose main process is the agent. On failure nothing is left behind. */
+  /**
+   * Makes and starts a hardened container whose main process is the agent. On failure nothing is left behind, but where the engine is away by
+   * then: list() has it afterwards.
+   */
   start(request: ContainerRequest, signal: AbortSignal): Promise<StartedContainer>;
   /** cpu and memory of a running container. */
   resize(containerId: string, size: { cpus: number; memoryMiB: number }): Promise<void>;
@@ -53,7 +56,7 @@ export interface ContainerEngine {
    * engine_failed, or what `consume` threw.
    */
   capture<T>(request: CaptureRequest, consume: (captured: Captured) => Promise<T>, signal: AbortSignal): Promise<T>;
-  /** Every container that carries this installation's id. */
+  /** Every container that carries this installation's id, and every one whose removal was not seen through, be it gone (without a slot then). */
   list(): Promise<Container[]>;
   /** From the host's cgroup files and the storage watcher, never from inside. */
   metrics(containerId: string): Promise<SandboxMetrics>;

@@ -25,6 +25,8 @@ interface ProbeParts {
   openSession: (socketDir: string) => Promise<AgentSession>;
   dataDir: string;
   image: string;
+  /** Of the container that is made for it; nobody else's. */
+  slot: string;
 }
 
 /**
@@ -32,8 +34,7 @@ interface ProbeParts {
  * socket, which has to go on. Rejects where it doesn't; leaves nothing behind.
  */
 export async function probeCheckpoint(parts: ProbeParts): Promise<void> {
-  const { engine, openSession, dataDir, image } = parts;
-  const slot = randomBytes(8).toString('hex');
+  const { engine, openSession, dataDir, image, slot } = parts;
   const socketDir = socketDirOf(dataDir, slot);
   const signal = AbortSignal.timeout(probeMs);
   const session = await openSession(socketDir);

@@ -64,15 +64,29 @@ export const socketDirOf = (dataDir: string, slot: string): string => join(dataD
 export class Containers {
   readonly #parts: ContainersParts;
   readonly #stop = new AbortController();
-  readonly #starting = new Set<string>();
+  readonly #slots = new Set<string>();
 
   constructor(parts: ContainersParts) {
     this.#parts = parts;
   }
 
-  /** Slots of containers that are being started and belong to nobody yet. */
-  get starting(): ReadonlySet<string> {
-    return this.#starting;
+  /** Of containers that are no sandbox's (yet), and in use all the same. */
+  get slots(): ReadonlySet<string> {
+    return this.#slots;
+  }
+
+  /** A new slot for a container that `work` makes, and answers for as long as it goes on. */
+  async withSlot<T>(work: (slot: string) => Promise<T>): Promise<T> {
+    return await this.#using(randomBytes(8).toString('hex'), work);
+  }
+
+  async #using<T>(slot: string, work: (slot: string) => Promise<T>): Promise<T> {
+    this.#slots.add(slot);
+    try {
+      return await work(slot);
+    } finally {
+      this.#slots.delete(slot);
+    }
   }
 
   /** A whole create, from the claim to the agent's answer: no refill of the pool begins meanwhile. */
@@ -87,6 +101,11 @@ export class Containers {
     const fits = this.#parts.resizes || this.#hasWarmSize(spec);
     const claimed = fits ? this.#parts.pool.claim({ image: spec.template.image, network: spec.network }) : undefined;
     if (!claimed) return { ...(await this.#startCold(spec, signal)), warm: false };
+    await this.#using(claimed.slot, () => this.#prepare(claimed, spec));
+    return { container: claimed, warm: true, memoryKept: false };
+  }
+
+  async #prepare(claimed: Home, spec: SandboxSpec): Promise<void> {
     try {
       // Nothing but the agent has run in it so far.
       await Promise.all([this.#fit(claimed, spec), this.#confine(claimed, spec)]);
@@ -94,7 +113,6 @@ export class Containers {
       await this.discard(claimed);
       throw engineFault(error);
     }
-    return { container: claimed, warm: true, memoryKept: false };
   }
 
   async #confine(container: Home, { egress }: SandboxSpec): Promise<void> {
@@ -157,13 +175,7 @@ export class Containers {
   }
 
   async #startCold(spec: SandboxSpec, signal: AbortSignal, beginning?: Beginning): Promise<Omit<ObtainedFor, 'warm'>> {
-    const slot = randomBytes(8).toString('hex');
-    this.#starting.add(slot);
-    try {
-      return await this.#startSlot(slot, spec, signal, beginning);
-    } finally {
-      this.#starting.delete(slot);
-    }
+    return await this.withSlot((slot) => this.#startSlot(slot, spec, signal, beginning));
   }
 
   async #startSlot(

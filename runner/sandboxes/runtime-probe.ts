@@ -29,6 +29,8 @@ export interface RuntimeProbeParts {
   openSession: (socketDir: string) => Promise<AgentSession>;
   dataDir: string;
   image: string;
+  /** Of the container that is made for it; nobody else's. */
+  slot: string;
 }
 
 /**
@@ -36,8 +38,7 @@ export interface RuntimeProbeParts {
  * image_unsupported, which are no fault of the runtime's. Leaves nothing behind.
  */
 export async function probeRuntime(parts: RuntimeProbeParts): Promise<RuntimeFindings> {
-  const { engine, openSession, dataDir, image } = parts;
-  const slot = randomBytes(8).toString('hex');
+  const { engine, openSession, dataDir, image, slot } = parts;
   const socketDir = socketDirOf(dataDir, slot);
   const signal = AbortSignal.timeout(probeMs);
   const network = engine.networks.includes('on') ? 'on' : 'off';

@@ -21,9 +21,11 @@ function watched() {
     sandbox.state = 'ended';
     ends.push(reason);
   };
-  const sandboxes = { all: () => [sandbox], end } as unknown as SandboxTable;
-  const pool = { containerEnded: () => undefined };
-  return { sandbox, ends, watch: new EngineWatch({ engine, pool, sandboxes, log: createLogger(() => undefined) }) };
+  const sandboxes = { all: () => [sandbox], findByContainer: () => sandbox, end } as unknown as SandboxTable;
+  const slots = new Set<string>();
+  const pool = { containerEnded: () => undefined, slots };
+  const log = createLogger(() => undefined);
+  return { sandbox, ends, watch: new EngineWatch({ engine, pool, sandboxes, containers: { slots }, log }) };
 }
 
 test('an agent that is silent for half a minute ends its sandbox; while a change cuts it off, that is no silence', async () => {

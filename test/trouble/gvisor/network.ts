@@ -79,7 +79,7 @@ async function probe({ engine }: TestEngine) {
   const dataDir = await mkdtemp(join(tmpdir(), 'gbx-p-'));
   const openSession = (socketDir: string) => createAgentSession({ socketDir, log: () => undefined });
   try {
-    return await probeRuntime({ engine, openSession, dataDir, image });
+    return await probeRuntime({ engine, openSession, dataDir, image, slot: 'probe' });
   } finally {
     await rm(dataDir, { recursive: true, force: true });
   }
