@@ -203,6 +203,29 @@ time.sleep(600)"`;
     await Promise.all([sandboxId, ...copies.map((copy) => copy.sandboxId)].map(kill));
   });
 
+  test('a command that prints much loses nothing of it to a snapshot, nor to a pause', async () => {
+    const sandboxId = await node.create();
+    const total = 8_000_000;
+    const spec = shell(`head -c ${total} /dev/zero`);
+    const channel = await node.edge.deliver('process.start', { sandboxId }, { spec, attach: attachment });
+    const received = (events: Event[]) => events.reduce((sum, { bytes }) => sum + (bytes?.length ?? 0), 0);
+    let granted = attachment.creditBytes;
+    const readOn = async (bytes: number) => {
+      await node.edge.say({ c: channel, t: 'credit', bytes });
+      granted += bytes;
+      await node.edge.until(channel, (events) => received(events) === Math.min(granted, total));
+    };
+    await node.edge.until(channel, (events) => received(events) === granted);
+    expect((await snapshot(sandboxId, 2)).taken.memoryKept).toBe(true);
+    await readOn(attachment.creditBytes);
+    expect(await pause(sandboxId, 3)).toMatchObject({ memoryKept: true, memoryFreed: true });
+    expect(await resume(sandboxId, 4)).toMatchObject({ memoryKept: true });
+    for (let left = total - granted; left > 0; left -= 1_000_000) await readOn(1_000_000);
+    const events = await node.edge.until(channel, (all) => all.at(-1)?.t === 'exit');
+    expect(new Set(events.map(({ t }) => t))).toEqual(new Set(['accepted', 'started', 'data', 'exit']));
+    await kill(sandboxId);
+  });
+
   const restart = async (env: Record<string, string> = {}) => {
     await node.stop('SIGTERM');
     await node.start(env);
