@@ -64,6 +64,8 @@ export class HostReaders {
         this.begun(id, await attach(processId, wire, timeoutMs));
       },
       lost: (error) => {
+        // Should it be attached after all, nobody reads it, and its process would be held back.
+        if (this.#readers.has(id)) this.#send(encodeDetach(id));
         this.lost(id);
         failed(processId, error);
       },

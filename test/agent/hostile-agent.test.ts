@@ -12,6 +12,7 @@ import type { AgentHello, AgentReply, AgentRequest } from '../../runner/protocol
 import {
   FrameReader,
   agentProtocol,
+  decodeDetach,
   decodeJson,
   encodeFrame,
   encodeHeader,
@@ -59,12 +60,16 @@ const closed = (socket: Socket): Promise<true> =>
   waitFor('the connection to be closed', () => socket.destroyed || undefined, 5_000);
 
 /** An agent that answers as `answer` says. */
-async function impostor(answer: (request: AgentRequest, socket: Socket) => void): Promise<Socket> {
+async function impostor(
+  answer: (request: AgentRequest, socket: Socket) => void,
+  onDetach: (reader: number) => void = () => undefined,
+): Promise<Socket> {
   const socket = dial();
   const frames = new FrameReader(() => 16 * 1024 * 1024);
   socket.on('data', (chunk) => {
     for (const { kind, payload } of frames.push(chunk)) {
       if (kind === frameKind.request) answer(decodeJson(payload) as AgentRequest, socket);
+      if (kind === frameKind.detach) onDetach(decodeDetach(payload));
     }
   });
   socket.write(encodeJson(frameKind.hello, controlHello));
@@ -266,6 +271,22 @@ describe('redial', () => {
     for (const { id } of asked.slice(0, 64)) reply(next, { id, value: { offset: 0 } });
     await waitFor('the next', () => asked.length === 65, 5_000);
     expect(asked[64]).toMatchObject({ op: 'attach', reader: { id: 65, attach: { creditBytes: 1234 } } });
+  });
+
+  test('a reader that can’t be taken over is told so, and the agent is told that nobody reads', async () => {
+    const sink = new Collector();
+    const socket = await impostor(started);
+    await readerOf(sink);
+    const detached: number[] = [];
+    const fault = { code: 'process_not_found' as const, message: 'no such process' };
+    await impostor(
+      ({ id }, next) => reply(next, { id, fault }),
+      (reader) => detached.push(reader),
+    );
+    await closed(socket);
+    await expect(sink.ended).rejects.toThrow('lost');
+    await waitFor('the agent to be told', () => detached.length > 0, 5_000);
+    expect(detached).toEqual([1]);
   });
 
   test('another agent knows none of the processes: their readers are told', async () => {
