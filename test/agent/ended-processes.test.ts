@@ -44,6 +44,19 @@ test('one that has ended is there for its time and then gone, also where nothing
   expect(known.size).toBe(0);
 });
 
+test('while the sandbox stands still its time does not pass', () => {
+  const { known, end } = table();
+  end(1, 10);
+  vi.advanceTimersByTime(10_000);
+  const frozen = vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 3_600_000);
+  end(2, 10);
+  vi.advanceTimersByTime(19_900);
+  expect([...known.keys()]).toEqual([1, 2]);
+  frozen.mockRestore();
+  vi.advanceTimersByTime(12_000);
+  expect(known.size).toBe(0);
+});
+
 test('whatever ends when: no more are kept, with no more output and for no longer than the bounds, and the last ones first', () => {
   const script = fc.array(fc.record({ afterMs: fc.nat(12_000), heldBytes: fc.nat(90) }), { maxLength: 30 });
   fc.assert(

@@ -1,8 +1,11 @@
-/** Many ends in a row are forgotten in one go. */
-const sweepMs = 1_000;
+/**
+ * The time for which one is kept is counted in turns of a timer, and not by the clock: while the sandbox stands still none pass, and its
+ * readers are attached again some turns after it goes on. Many ends in a row are forgotten in one go.
+ */
+const turnMs = 1_000;
 
 interface EndedProcessesParts<P> {
-  /** Each is kept for so long, but no more than this many, and with no more output than this. */
+  /** Each is kept for so long, and for up to one turn more, but no more than this many, and with no more output than this. */
   ttlMs: number;
   countMax: number;
   outputBytesMax: number;
@@ -14,9 +17,10 @@ interface EndedProcessesParts<P> {
 /** Processes that have ended, for readers that come late, in the order of their ends. */
 export class EndedProcesses<P extends { readonly ring: { readonly heldBytes: number } }> {
   readonly #parts: EndedProcessesParts<P>;
-  /** `at` by the monotonic clock. */
+  /** `at`: in which turn. */
   readonly #ended: { process: P; at: number }[] = [];
-  #sweep: ReturnType<typeof setTimeout> | undefined;
+  #turn = 0;
+  #turns: ReturnType<typeof setInterval> | undefined;
 
   constructor(parts: EndedProcessesParts<P>) {
     this.#parts = parts;
@@ -27,33 +31,30 @@ export class EndedProcesses<P extends { readonly ring: { readonly heldBytes: num
   }
 
   add(process: P): void {
-    this.#ended.push({ process, at: performance.now() });
+    this.#ended.push({ process, at: this.#turn });
+    this.#turns ??= setInterval(() => {
+      this.#turn += 1;
+      this.#forget();
+    }, turnMs);
     this.#forget();
   }
 
   #forget(): void {
     const { ttlMs, countMax, outputBytesMax, onForget, onSwept } = this.#parts;
-    const oldest = performance.now() - ttlMs;
+    const oldest = this.#turn - ttlMs / turnMs;
     let held = this.#ended.reduce((sum, { process }) => sum + process.ring.heldBytes, 0);
     let forgotten = 0;
     for (const { process, at } of this.#ended) {
       const over = this.#ended.length - forgotten > countMax || held > outputBytesMax;
-      if (at > oldest && !over) break;
+      if (at >= oldest && !over) break;
       held -= process.ring.heldBytes;
       onForget(process);
       forgotten += 1;
     }
     if (forgotten > 0) onSwept();
     this.#ended.splice(0, forgotten);
-    const [next] = this.#ended;
-    if (next === undefined || this.#sweep !== undefined) return;
-    const dueMs = next.at + ttlMs - performance.now();
-    this.#sweep = setTimeout(
-      () => {
-        this.#sweep = undefined;
-        this.#forget();
-      },
-      Math.max(Math.min(sweepMs, ttlMs), dueMs),
-    );
+    if (this.#ended.length > 0) return;
+    clearInterval(this.#turns);
+    this.#turns = undefined;
   }
 }
