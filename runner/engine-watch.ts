@@ -1,9 +1,11 @@
 import { delay, monotonicMs } from './clock.ts';
 import type { Container, ContainerEngine, ContainerEvent } from './engine/port.ts';
 import type { Logger } from './log.ts';
+import { limits } from './protocol/limits.ts';
 import type { EndReason } from './protocol/node-report.ts';
-import { isAtRest, sawOom, type Sandbox } from './sandboxes/sandbox.ts';
+import { isAtRest, isLive, sawOom, type Sandbox } from './sandboxes/sandbox.ts';
 import type { Containers } from './sandboxes/containers.ts';
+import type { Lanes } from './sandboxes/lanes.ts';
 import type { SandboxTable } from './sandboxes/table.ts';
 import { Strays } from './strays.ts';
 
@@ -20,6 +22,7 @@ interface WatchParts {
   /** Hears of containers that are nobody's yet. */
   pool: { containerEnded(containerId: string): void; readonly slots: ReadonlySet<string> };
   containers: Pick<Containers, 'slots'>;
+  lanes: Lanes;
   sandboxes: SandboxTable;
   log: Logger;
 }
@@ -110,8 +113,22 @@ export class EngineWatch {
       // One that was stopped meanwhile, or was then and is not now, is looked at again the next time.
       const stopped = isAtRest(rest) || isAtRest(sandbox.rest);
       if (state === undefined || (state === 'exited' && !stopped)) this.#end(sandbox, 'failed');
+      else if (state === 'paused') this.#thaw(sandbox);
     }
     this.#strays.look(containers);
+  }
+
+  /** A snapshot could not let it go on, as the engine was away. In its turn among the sandbox's jobs, so that no pause is undone. */
+  #thaw(sandbox: Sandbox): void {
+    const { lanes, engine, log } = this.#parts;
+    // A job that is under way knows why it stands still, and lets it go on itself.
+    if (!isLive(sandbox) || lanes.isBusy(sandbox.id)) return;
+    const turn = { key: 'thaw', kill: false, limitMs: limits.lifecycleJobMs };
+    const thawed = lanes.run(sandbox.id, turn, async () => {
+      await engine.unpause(sandbox.home.containerId);
+      log.warn('sandbox_thawed', { sandboxId: sandbox.id, epoch: sandbox.epoch });
+    });
+    thawed.catch((error: unknown) => this.#report(error));
   }
 
   #isOwned({ id, slot }: Container): boolean {

@@ -119,7 +119,7 @@ export async function startRunner(parts: RunnerParts): Promise<Runner> {
     log,
   });
   context.usage.start();
-  const watch = new EngineWatch({ ...context, pool });
+  const watch = new EngineWatch({ ...context, pool, lanes });
   const beating = new Heart({
     controlPlane: parts.controlPlane,
     engine,

@@ -40,6 +40,11 @@ export class Lanes {
     return done;
   }
 
+  /** Whether a job of this sandbox is under way, or waits. */
+  isBusy(sandboxId: string): boolean {
+    return this.#lanes.has(sandboxId);
+  }
+
   /** All that is under way. */
   async idle(): Promise<void> {
     await Promise.allSettled([...this.#lanes.values()].flat().map((turn) => turn.done));

@@ -9,6 +9,7 @@ import { openJournal, type Journal } from '../../runner/journal.ts';
 import { createLogger } from '../../runner/log.ts';
 import { Containers } from '../../runner/sandboxes/containers.ts';
 import { beginDeadline } from '../../runner/sandboxes/deadline.ts';
+import { Lanes } from '../../runner/sandboxes/lanes.ts';
 import type { Sandbox } from '../../runner/sandboxes/sandbox.ts';
 import { SandboxTable } from '../../runner/sandboxes/table.ts';
 import { EngineDouble, SessionDouble } from './support/doubles.ts';
@@ -24,12 +25,14 @@ let journal: Journal;
 let engine: EngineDouble;
 let containers: Containers;
 let sandboxes: SandboxTable;
+let lanes: Lanes;
 let watch: EngineWatch | undefined;
 
 beforeEach(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'gbx-l-'));
   journal = openJournal(join(dataDir, 'journal.sqlite'));
   engine = new EngineDouble();
+  lanes = new Lanes();
   const pool = { claim: nothing, yieldTo: async <T>(create: () => Promise<T>) => await create() };
   const warmSize = { cpus: 1, memoryMiB: 256, diskMiB: 256 };
   containers = new Containers({ engine, pool, openSession, dataDir, warmSize, resizes: true, log });
@@ -86,7 +89,8 @@ function enter(id: string): Sandbox {
 const left = () => [...engine.containers.keys()];
 
 function startWatch(pooled: ReadonlySet<string> = new Set()): void {
-  watch = new EngineWatch({ engine, pool: { containerEnded: nothing, slots: pooled }, containers, sandboxes, log });
+  const pool = { containerEnded: nothing, slots: pooled };
+  watch = new EngineWatch({ engine, pool, containers, sandboxes, lanes, log });
   watch.start();
 }
 
@@ -164,4 +168,59 @@ test('a claimed container is somebody’s while it is fitted to its sandbox', as
   expect(left()).toEqual(['claimed']);
   fitted.resolve(undefined);
   expect(await obtained).toMatchObject({ warm: true, container: { containerId: 'claimed' } });
+});
+
+const stateOf = (id: string) => engine.containers.get(id)?.state;
+const limitMs = 60_000;
+
+/** As a pause's job does it. */
+async function pause(sandbox: Sandbox): Promise<void> {
+  await engine.pause(sandbox.id);
+  sandbox.state = 'paused';
+  sandbox.rest = 'frozen';
+}
+
+test('a running sandbox that a snapshot has left frozen goes on', async () => {
+  enter('left frozen');
+  startWatch();
+  await engine.pause('left frozen');
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(stateOf('left frozen')).toBe('running');
+});
+
+test('what stands still for a job that is under way, or is paused on record, stays so', async () => {
+  const sandbox = enter('paused');
+  const recording = Promise.withResolvers<undefined>();
+  const job = lanes.run(sandbox.id, { key: 'pause', kill: false, limitMs }, async () => {
+    await engine.pause(sandbox.id);
+    await recording.promise;
+    await pause(sandbox);
+  });
+  await vi.advanceTimersByTimeAsync(0);
+  startWatch();
+  await vi.advanceTimersByTimeAsync(50_000);
+  expect(stateOf('paused')).toBe('paused');
+  recording.resolve(undefined);
+  await job;
+  await vi.advanceTimersByTimeAsync(600_000);
+  expect(stateOf('paused')).toBe('paused');
+});
+
+test('a pause that comes while it is thawed is not undone', async () => {
+  const sandbox = enter('thawing');
+  await engine.pause(sandbox.id);
+  const answer = Promise.withResolvers<undefined>();
+  const unpause = engine.unpause.bind(engine);
+  engine.unpause = async (id) => {
+    await answer.promise;
+    await unpause(id);
+  };
+  startWatch();
+  await vi.advanceTimersByTimeAsync(0);
+  const job = lanes.run(sandbox.id, { key: 'pause', kill: false, limitMs }, () => pause(sandbox));
+  await vi.advanceTimersByTimeAsync(1_000);
+  answer.resolve(undefined);
+  await job;
+  await vi.advanceTimersByTimeAsync(600_000);
+  expect(stateOf('thawing')).toBe('paused');
 });

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { EngineWatch } from '../../runner/engine-watch.ts';
 import { createLogger } from '../../runner/log.ts';
+import { Lanes } from '../../runner/sandboxes/lanes.ts';
 import type { SandboxTable } from '../../runner/sandboxes/table.ts';
 import { EngineDouble } from './support/doubles.ts';
 
@@ -25,7 +26,8 @@ function watched() {
   const slots = new Set<string>();
   const pool = { containerEnded: () => undefined, slots };
   const log = createLogger(() => undefined);
-  return { sandbox, ends, watch: new EngineWatch({ engine, pool, sandboxes, containers: { slots }, log }) };
+  const lanes = new Lanes();
+  return { sandbox, ends, watch: new EngineWatch({ engine, pool, sandboxes, containers: { slots }, lanes, log }) };
 }
 
 test('an agent that is silent for half a minute ends its sandbox; while a change cuts it off, that is no silence', async () => {
