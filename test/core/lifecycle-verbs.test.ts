@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { sandboxEvents } from '../../db/cell.ts';
-import { ServiceError, type ErrorCode } from '../../worker/core/errors.ts';
+import { errorFromRunner, ServiceError, type ErrorCode } from '../../worker/core/errors.ts';
 import { publicStateOf } from '../../worker/core/sandbox-state.ts';
 import { changeMetadata } from '../../worker/core/sandboxes/change-metadata.ts';
 import { createSandbox } from '../../worker/core/sandboxes/create-sandbox.ts';
@@ -66,6 +66,26 @@ test('a resume that is known not to have happened leaves it paused; one whose fa
     await pauseSandbox(context, id, true);
     await expect(resumeSandbox(context, id, undefined)).rejects.toMatchObject({ code });
     expect(publicStateOf(await getSandbox(context, id))).toBe(state);
+  }
+});
+
+test('a resume that the runner itself refused leaves it paused; where its engine failed in the middle, or it does not know, it reads as resuming', async () => {
+  for (const [code, state] of [
+    ['agent_unavailable', 'paused'],
+    ['capacity_exhausted', 'paused'],
+    ['engine_failed', 'resuming'],
+    ['internal', 'resuming'],
+    ['deadline_exceeded', 'resuming'],
+  ] as const) {
+    const { context } = scriptedCell({
+      runner: ({ name }) => {
+        if (name === 'sandbox.resume') throw errorFromRunner({ code, message: 'The script says so.' });
+      },
+    });
+    const { sandbox } = await createSandbox(context, createInput);
+    await pauseSandbox(context, sandbox.id, true);
+    await expect(resumeSandbox(context, sandbox.id, undefined)).rejects.toMatchObject({ runnerCode: code });
+    expect([code, publicStateOf(await getSandbox(context, sandbox.id))]).toEqual([code, state]);
   }
 });
 

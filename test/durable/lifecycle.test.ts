@@ -1,5 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { errorFromRunner } from '../../worker/core/errors.ts';
+import { isRefusal } from '../../worker/core/sandboxes/route.ts';
 import { runLifecycle } from '../../worker/durable/broker/lifecycle.ts';
+import { settle, unwrap } from '../../worker/durable/broker/outcome.ts';
 import { hex } from './support/runner.ts';
 import { ref, shardOver, TransportDouble } from './support/transport.ts';
 
@@ -58,4 +61,17 @@ test('a change that is taken by the runner’s next life is answered by it', asy
   transport.last.say({ t: 'accepted' });
   transport.last.say({ t: 'result', value: outcome });
   expect(await call).toEqual(outcome);
+});
+
+test('the runner’s own word is known as that beyond the shard', async () => {
+  for (const [code, refused] of [
+    ['agent_unavailable', true],
+    ['internal', false],
+  ] as const) {
+    const told = await settle(() => Promise.reject(errorFromRunner({ code, message: 'The script says so.' })));
+    const error = await Promise.resolve(structuredClone(told))
+      .then(unwrap)
+      .catch((thrown: unknown) => thrown);
+    expect([code, isRefusal(error)]).toEqual([code, refused]);
+  }
 });

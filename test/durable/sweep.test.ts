@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
+import type { RunnerErrorCode } from '../../runner/protocol/errors.ts';
 import type { Heartbeat } from '../../runner/protocol/node-report.ts';
 import type { RecordedSandbox } from '../../worker/core/reconcile.ts';
+import { errorFromRunner, ServiceError } from '../../worker/core/errors.ts';
 import type { Records } from '../../worker/durable/fleet/records.ts';
 import { Roster } from '../../worker/durable/fleet/roster.ts';
 import { Sweep } from '../../worker/durable/fleet/sweep.ts';
@@ -84,7 +86,7 @@ test('within a lease of Fleet’s own start nobody is given up: it has not liste
 });
 
 /** What a sweep makes of a job whose caller is gone. */
-const sweptWith = async (open: RecordedSandbox) => {
+const sweptWith = async (open: RecordedSandbox, refusal?: ServiceError) => {
   const roster = new Roster();
   const runner = roster.remember(steady, 'online', 0);
   roster.hear(runner, { boot: 'a', sequence: 1, sandboxes: [] } as Partial<Heartbeat> as Heartbeat, 0);
@@ -103,11 +105,12 @@ const sweptWith = async (open: RecordedSandbox) => {
     broker: {
       lifecycle: async (name, runnerId, data) => {
         delivered.push([name, runnerId, data]);
-        return { state: 'running', expiresAtMs: 1 };
+        if (refusal) throw refusal;
+        return { state: name === 'sandbox.pause' ? 'paused' : 'running', expiresAtMs: 1 };
       },
     },
     startedAtMs: -MINUTE_MS,
-    after: (done) => void work.push(done),
+    after: (done) => void work.push(done.catch(() => undefined)),
   });
   await sweep.run(1_000);
   await Promise.all(work);
@@ -119,8 +122,10 @@ test.each([true, false])(
   async (memory) => {
     for (const openJob of ['pause', 'resume'] as const) {
       const state = openJob === 'pause' ? 'running' : 'paused';
-      const { delivered } = await sweptWith({ ...row(steady), state, openJob, memoryKept: memory });
+      const open: RecordedSandbox = { ...row(steady), state, openJob, memoryKept: memory };
+      const { delivered, settled } = await sweptWith(open);
       expect(delivered).toMatchObject([[`sandbox.${openJob}`, steady, { memory }]]);
+      expect(settled).toMatchObject([[open, { state: state === 'paused' ? 'running' : 'paused' }, {}]]);
     }
   },
 );
@@ -131,4 +136,29 @@ test('rules whose caller is gone are delivered again as they are on record, and 
   const { delivered, settled } = await sweptWith(open);
   expect(delivered).toMatchObject([['sandbox.network', steady, { sandboxId: open.id, revision: 7, egress }]]);
   expect(settled).toMatchObject([[open, {}, { kind: 'network' }]]);
+});
+
+const refusedBy = (code: RunnerErrorCode) => errorFromRunner({ code, message: 'The script says so.' });
+
+test.each<RunnerErrorCode>(['agent_unavailable', 'engine_failed', 'capacity_exhausted'])(
+  'a pause and a resume that their runner refuses (%s) when they are delivered again are over: it stays as it was',
+  async (code) => {
+    for (const openJob of ['pause', 'resume'] as const) {
+      const open: RecordedSandbox = { ...row(steady), state: openJob === 'pause' ? 'running' : 'paused', openJob };
+      expect((await sweptWith(open, refusedBy(code))).settled).toEqual([[open, {}]]);
+    }
+  },
+);
+
+test('what the runner does not know itself, what never reached it, and rules that it refused stay open', async () => {
+  const paused: RecordedSandbox = { ...row(steady), state: 'paused', openJob: 'resume' };
+  const unknown = [
+    refusedBy('internal'),
+    refusedBy('deadline_exceeded'),
+    new ServiceError('not_started', 'The node is away.'),
+    new ServiceError('runner_lost', 'The node is away.'),
+  ];
+  for (const failure of unknown) expect((await sweptWith(paused, failure)).settled).toEqual([]);
+  const rules: RecordedSandbox = { ...row(steady), openJob: 'network' };
+  expect((await sweptWith(rules, refusedBy('engine_failed'))).settled).toEqual([]);
 });

@@ -67,6 +67,8 @@ export class ServiceError extends Error {
   readonly issues: readonly { path: string; message: string }[] | undefined;
   /** The sandbox's file that it is about, absolute: for dialects that say it in other words. */
   readonly filePath: string | undefined;
+  /** The runner's own word, where it is that. */
+  readonly runnerCode: RunnerErrorCode | undefined;
 
   constructor(
     code: ErrorCode,
@@ -76,6 +78,7 @@ export class ServiceError extends Error {
       retryAfterSeconds?: number;
       issues?: readonly { path: string; message: string }[];
       filePath?: string | undefined;
+      runnerCode?: RunnerErrorCode | undefined;
     } = {},
   ) {
     super(message, { cause: options.cause });
@@ -84,6 +87,7 @@ export class ServiceError extends Error {
     this.retryAfterSeconds = options.retryAfterSeconds;
     this.issues = options.issues;
     this.filePath = options.filePath;
+    this.runnerCode = options.runnerCode;
   }
 
   get status(): number {
@@ -146,6 +150,7 @@ export const errorFromRunner = (fault: RunnerFault): ServiceError => {
   return new ServiceError(code, message, {
     cause: fault,
     filePath: fault.path,
+    runnerCode: fault.code,
     ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
   });
 };

@@ -8,7 +8,7 @@ import { allows, everyRecord, refusalOf, type Verb } from '../sandbox-state.ts';
 import { changeSandbox, type SandboxChange } from './change-sandbox.ts';
 import { getSandbox } from './get-sandbox.ts';
 import { inRecords } from './in-records.ts';
-import { isAmbiguous, publishRoute } from './route.ts';
+import { isAmbiguous, isRefusal, publishRoute } from './route.ts';
 import { requireSandboxId } from './sandbox-not-found.ts';
 
 /** `allows` as a condition on the tenant's own row. */
@@ -78,6 +78,10 @@ export const closeJob = async (
   return closed;
 };
 
+/** An engine that failed may have broken off after it had done it: the sweep asks once more. */
+const isDefinite = (error: unknown): boolean =>
+  isRefusal(error) && !(error instanceof ServiceError && error.runnerCode === 'engine_failed');
+
 /**
  * The job failed. What is known not to have happened leaves the record as it was; pause and resume whose fate is unknown stay open: the
  * sweep delivers them again. What a snapshot took is of no use without its answer. `undo`: what opening it changed. Rethrows.
@@ -89,7 +93,7 @@ export const abandonJob = async (
   error: unknown,
   undo: SandboxChange['set'] = {},
 ): Promise<never> => {
-  if (!isAmbiguous(error) || job === 'deadline' || job === 'snapshot') {
+  if (!isAmbiguous(error) || isDefinite(error) || job === 'deadline' || job === 'snapshot') {
     await changeSandbox(ctx, {
       sandboxId: row.id,
       when: stillOpen(row, job),

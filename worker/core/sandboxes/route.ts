@@ -1,4 +1,5 @@
 import type { Sandbox } from '../../../db/cell.ts';
+import type { RunnerErrorCode } from '../../../runner/protocol/errors.ts';
 import { ServiceError, type ErrorCode } from '../errors.ts';
 import type { AdminContext, Route } from '../ports.ts';
 
@@ -25,3 +26,10 @@ const ambiguous: readonly ErrorCode[] = ['runner_lost', 'stream_lost', 'deadline
 
 export const isAmbiguous = (error: unknown): boolean =>
   !(error instanceof ServiceError) || ambiguous.includes(error.code);
+
+/** Of these the runner does not know, either: it broke off in the middle. */
+const unsure: readonly RunnerErrorCode[] = ['internal', 'deadline_exceeded'];
+
+/** The runner's own word that a pause or a resume was not done: the sandbox is as it was before. */
+export const isRefusal = (error: unknown): boolean =>
+  error instanceof ServiceError && error.runnerCode !== undefined && !unsure.includes(error.runnerCode);

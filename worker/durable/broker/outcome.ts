@@ -1,3 +1,4 @@
+import type { RunnerErrorCode } from '../../../runner/protocol/errors.ts';
 import { ServiceError, type ErrorCode } from '../../core/errors.ts';
 
 /** Errors cross between isolates as values: a thrown one would arrive without its code. */
@@ -6,6 +7,7 @@ export interface Failure {
   message: string;
   retryAfterSeconds?: number;
   filePath?: string;
+  runnerCode?: RunnerErrorCode;
   /** For the log. */
   cause?: string;
 }
@@ -32,6 +34,7 @@ export const describeFailure = (error: unknown): Failure => {
     message: error.message,
     ...(error.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: error.retryAfterSeconds }),
     ...(error.filePath === undefined ? {} : { filePath: error.filePath }),
+    ...(error.runnerCode === undefined ? {} : { runnerCode: error.runnerCode }),
     ...(error.cause === undefined ? {} : { cause: causeText(error.cause) }),
   };
 };
@@ -44,9 +47,10 @@ export const unwrap = <T>(outcome: Outcome<T>): T => {
   throw errorOf(outcome.error);
 };
 
-export const errorOf = ({ code, message, retryAfterSeconds, filePath, cause }: Failure): ServiceError =>
+export const errorOf = ({ code, message, retryAfterSeconds, filePath, runnerCode, cause }: Failure): ServiceError =>
   new ServiceError(code, message, {
     cause,
     filePath,
+    runnerCode,
     ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
   });

@@ -2,6 +2,7 @@ import { limits } from '../../../runner/protocol/limits.ts';
 import { judgeOpenJob, mayDeclareLost, type RecordedSandbox } from '../../core/reconcile.ts';
 import type { Broker } from '../../core/ports.ts';
 import { pausedBy, resumedBy } from '../../core/sandboxes/paused-by.ts';
+import { isRefusal } from '../../core/sandboxes/route.ts';
 import type { Records } from './records.ts';
 import { isOnline, UNREACHABLE_MS, type KnownRunner, type Roster } from './roster.ts';
 
@@ -13,6 +14,8 @@ const HISTORY_SWEEP_MS = 3600_000;
 /** How long a job that is delivered again may take, and how long until it is looked at again. */
 const REDELIVERY_MS = 30_000;
 const NEXT_LOOK_MS = 60_000;
+const pausedEvent = { kind: 'paused', message: 'Paused.' } as const;
+const resumedEvent = { kind: 'resumed', message: 'Resumed.' } as const;
 
 interface SweepParts {
   roster: Roster;
@@ -71,12 +74,9 @@ export class Sweep {
         await records.end(row, 'failed', nowMs);
         return this.#kill(row);
       case 'settle_paused':
-        return records.settle(row, pausedBy({ ...observed, expiresAtMs }, nowMs), {
-          kind: 'paused',
-          message: 'Paused.',
-        });
+        return records.settle(row, pausedBy({ ...observed, expiresAtMs }, nowMs), pausedEvent);
       case 'settle_running':
-        return records.settle(row, resumedBy({ expiresAtMs }), { kind: 'resumed', message: 'Resumed.' });
+        return records.settle(row, resumedBy({ expiresAtMs }), resumedEvent);
       case 'drop':
         return records.settle(row, {});
       case 'redeliver':
@@ -88,24 +88,38 @@ export class Sweep {
     }
   }
 
-  /** The outcome reaches the record by the runner's reports, or at the next look. */
   #redeliver(row: RecordedSandbox): void {
     const { runnerId } = row;
     if (runnerId === null) return;
-    const { broker, after } = this.#parts;
     if (row.openJob === 'kill') return this.#kill(row);
-    const job = { ...envelope(row), memory: row.memoryKept ?? true };
-    if (row.openJob === 'pause') after(broker.lifecycle('sandbox.pause', runnerId, job, REDELIVERY_MS));
-    if (row.openJob === 'resume') {
-      after(broker.lifecycle('sandbox.resume', runnerId, { ...job, ttlMs: row.ttlMs }, REDELIVERY_MS));
-    }
-    if (row.openJob === 'network') after(this.#changeNetwork(row, runnerId));
+    this.#parts.after(this.#doAgain(row, runnerId));
   }
 
-  async #changeNetwork(row: RecordedSandbox, runnerId: string): Promise<void> {
+  /** What is not answered is looked at again. */
+  async #doAgain(row: RecordedSandbox, runnerId: string): Promise<void> {
+    try {
+      await this.#deliver(row, runnerId);
+    } catch (error) {
+      // Rules are tried on: those before are not on record any more.
+      if (row.openJob === 'network' || !isRefusal(error)) throw error;
+      // It stays as it was: what can't be done would be tried for ever, and keep everything else from the sandbox.
+      await this.#parts.records.settle(row, {});
+    }
+  }
+
+  async #deliver(row: RecordedSandbox, runnerId: string): Promise<void> {
     const { broker, records } = this.#parts;
-    await broker.lifecycle('sandbox.network', runnerId, { ...envelope(row), egress: row.egress }, REDELIVERY_MS);
-    await records.settle(row, {}, { kind: 'network', message: 'Network rules changed.' });
+    const job = { ...envelope(row), memory: row.memoryKept ?? true };
+    if (row.openJob === 'pause') {
+      const outcome = await broker.lifecycle('sandbox.pause', runnerId, job, REDELIVERY_MS);
+      await records.settle(row, pausedBy(outcome, Date.now()), pausedEvent);
+    } else if (row.openJob === 'resume') {
+      const outcome = await broker.lifecycle('sandbox.resume', runnerId, { ...job, ttlMs: row.ttlMs }, REDELIVERY_MS);
+      await records.settle(row, resumedBy(outcome), resumedEvent);
+    } else if (row.openJob === 'network') {
+      await broker.lifecycle('sandbox.network', runnerId, { ...envelope(row), egress: row.egress }, REDELIVERY_MS);
+      await records.settle(row, {}, { kind: 'network', message: 'Network rules changed.' });
+    }
   }
 
   #kill(row: RecordedSandbox): void {
