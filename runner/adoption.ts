@@ -109,6 +109,7 @@ function restore(parts: AdoptionParts, row: JournalRow, home: Home | undefined):
     endedAtMs: row.endedAtMs ?? undefined,
     recorded: row.recorded,
     processes: new Map(),
+    endedUntold: new Set(),
     openCalls: 0,
     watches: 0,
     oomAtMs: -Infinity,

@@ -71,6 +71,10 @@ export function surroundingsOf(
     atRest: () => sandbox.state !== 'running' || sandbox.changing,
     endReason: () => sandbox.endReason,
     oomKilled: () => findOom(engine, sandbox, containerId),
+    onUntold: (running: RunningProcess, untold: boolean) => {
+      if (untold) sandbox.endedUntold.add(running);
+      else sandbox.endedUntold.delete(running);
+    },
     onForeground: (change: 1 | -1) => {
       sandbox.openCalls += change;
       sandboxes.touch(sandbox);

@@ -84,6 +84,7 @@ function newSandbox(job: LifecycleWork<'sandbox.create'>): Sandbox {
     endedAtMs: undefined,
     recorded: false,
     processes: new Map(),
+    endedUntold: new Set(),
     openCalls: 0,
     watches: 0,
     oomAtMs: -Infinity,

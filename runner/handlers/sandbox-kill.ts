@@ -48,6 +48,7 @@ function tombstone(kill: Kill): Sandbox {
     endedAtMs: Date.now(),
     recorded: false,
     processes: new Map(),
+    endedUntold: new Set(),
     openCalls: 0,
     watches: 0,
     oomAtMs: -Infinity,

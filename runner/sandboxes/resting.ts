@@ -75,7 +75,7 @@ async function stop(parts: RestParts, sandbox: Sandbox, home: Home): Promise<voi
     await parts.engine.stop(home.containerId);
   });
   if (cause !== undefined) engineFailed(cause);
-  for (const running of sandbox.processes.values()) running.stopped();
+  endProcesses(sandbox);
 }
 
 /**
@@ -126,7 +126,7 @@ export async function wake(
       parts.capacity.checkMemory();
       if (memory && (await restore(parts, sandbox, home, signal))) return true;
       await restart(parts, sandbox, home, signal);
-      for (const running of sandbox.processes.values()) running.stopped();
+      endProcesses(sandbox);
       return false;
     case 'stopped':
       parts.capacity.checkMemory();
@@ -160,7 +160,7 @@ async function drop({ sandboxes, engine }: RestParts, sandbox: Sandbox, { contai
     sandboxes.save(sandbox);
     engineFailed(failure);
   }
-  for (const running of sandbox.processes.values()) running.stopped();
+  endProcesses(sandbox);
 }
 
 async function restore(
@@ -201,6 +201,11 @@ async function restart(
     throw error;
   }
   sandbox.oomKills = 0;
+}
+
+/** Of a sandbox whose container, and with it the agent, was stopped. */
+function endProcesses({ processes, endedUntold }: Sandbox): void {
+  for (const running of [...processes.values(), ...endedUntold]) running.stopped();
 }
 
 function engineFailed(cause: unknown): never {

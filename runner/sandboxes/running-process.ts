@@ -30,6 +30,8 @@ export interface ProcessSurroundings {
   /** The runner stops while it runs. */
   onLeave(): void;
   onForeground(change: 1 | -1): void;
+  /** It is over, and there are readers that are still to be told; or there are none any more. */
+  onUntold(running: RunningProcess, untold: boolean): void;
 }
 
 interface Ended {
@@ -152,9 +154,10 @@ export class RunningProcess implements ReaderOwner {
     this.#finish(this.#ending(reason), this.#outputEnd());
   }
 
-  /** It was ended with all the others, by a pause that keeps the files only. */
+  /** It was ended with all the others, by a pause that keeps the files only; or before, and then nothing more comes to whoever is behind. */
   stopped(): void {
     this.#finish(this.#ending('killed'), this.#outputEnd());
+    for (const reader of this.#readers) reader.lost();
   }
 
   fail(error: RunnerError): void {
@@ -232,6 +235,7 @@ export class RunningProcess implements ReaderOwner {
     this.#over = true;
     this.#clearTimers();
     this.#around.onExit(exit);
+    if (this.#readers.size > 0) this.#around.onUntold(this, true);
   }
 
   #clearTimers(): void {
@@ -250,6 +254,7 @@ export class RunningProcess implements ReaderOwner {
     if (!found) return false;
     reader.forgetRest();
     if (reader.foreground) this.#around.onForeground(-1);
+    if (this.#over && this.#readers.size === 0) this.#around.onUntold(this, false);
     return true;
   }
 }

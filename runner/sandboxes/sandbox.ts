@@ -50,6 +50,8 @@ export interface Sandbox {
   /** The control plane has the end on record. */
   recorded: boolean;
   readonly processes: Map<string, RunningProcess>;
+  /** Those that have ended, while some reader of theirs is still to be told. */
+  readonly endedUntold: Set<RunningProcess>;
   /** Open foreground readers and file transfers: while there are any, an idle-mode sandbox is active. */
   openCalls: number;
   watches: number;

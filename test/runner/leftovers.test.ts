@@ -76,6 +76,7 @@ function enter(id: string): Sandbox {
     endedAtMs: undefined,
     recorded: false,
     processes: new Map(),
+    endedUntold: new Set(),
     openCalls: 0,
     watches: 0,
     oomAtMs: -Infinity,

@@ -75,6 +75,27 @@ test('a pause that keeps the files only ends processes, stops the container and 
   await kill(sandboxId, 3);
 });
 
+test('a pause that keeps the files only tells a reader that was behind the end of a process that had ended before', async () => {
+  const { edge } = harness;
+  const { sandboxId, session } = await harness.create();
+  const spec = processSpec();
+  const quick = await edge.deliver('process.start', { sandboxId }, { spec, attach: attachment });
+  await edge.until(quick, (events) => events.at(-1)?.t === 'started');
+  const process = { processId: spec.processId };
+  const slow = await edge.deliver('process.attach', { sandboxId }, { process, attach: attachment });
+  await edge.until(slow, (events) => events.at(-1)?.t === 'started');
+  session.say(spec.processId, 0, 'four');
+  session.end(spec.processId, { exitCode: 3 }, 7, 0);
+  await edge.until(quick, (events) => events.at(-1)?.t === 'exit');
+  await pause(sandboxId, 2, false);
+  const told = await edge.until(slow, (events) => events.at(-1)?.t === 'exit', 5_000);
+  expect(told.slice(-2)).toMatchObject([
+    { t: 'lagged', droppedBytes: 3 },
+    { t: 'exit', o: 7, exit: { exitCode: 3, reason: 'exited' } },
+  ]);
+  await kill(sandboxId, 3);
+});
+
 test('resumed, it begins anew in the same container: same id, its environment, a new deadline', async () => {
   const { sandboxId, session } = await harness.create({ env: { SECRET: 'kept' } });
   const { id } = containerOf(sandboxId);

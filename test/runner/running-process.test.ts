@@ -30,7 +30,7 @@ async function startProcess(timeoutMs?: number) {
   const { processId } = processSpec();
   await session.start(processSpec({ processId }), null);
   const exits: ProcessExit[] = [];
-  const sandbox = { foreground: 0, atRest: false };
+  const sandbox = { foreground: 0, atRest: false, untold: false };
   const running = new RunningProcess(
     { processId, timeoutMs },
     {
@@ -41,6 +41,7 @@ async function startProcess(timeoutMs?: number) {
       onExit: (exit) => exits.push(exit),
       onLeave: () => undefined,
       onForeground: (change) => (sandbox.foreground += change),
+      onUntold: (_running, untold) => (sandbox.untold = untold),
     },
   );
   /** One that the agent has not answered yet. */
@@ -70,7 +71,7 @@ async function startProcess(timeoutMs?: number) {
 describe('the rest of an ended process’s output', () => {
   /** Two readers, of which the first has heard of the end after seven bytes and the other has had four of them. */
   const oneBehind = async () => {
-    const { newReader, sandbox } = await startProcess();
+    const { running, newReader, sandbox } = await startProcess();
     const [quick, slow] = [newReader(), newReader()];
     for (const { begin, reader } of [quick, slow]) {
       begin();
@@ -81,7 +82,7 @@ describe('the rest of an ended process’s output', () => {
     expect(kinds(quick.events)).toEqual(['started', 'data', 'data', 'exit']);
     expect(kinds(slow.events)).toEqual(['started', 'data']);
     expect(sandbox.foreground).toBe(1);
-    return { ...slow, sandbox };
+    return { ...slow, running, sandbox };
   };
   const lost = [
     { t: 'lagged', droppedBytes: 3, detached: false },
@@ -106,6 +107,14 @@ describe('the rest of an ended process’s output', () => {
     expect(sandbox.foreground).toBe(0);
   });
 
+  test('is told as lost at once where all of the sandbox is stopped, which knows until then that somebody is behind', async () => {
+    const { events, running, sandbox } = await oneBehind();
+    expect(sandbox.untold).toBe(true);
+    running.stopped();
+    expect(events.slice(2)).toEqual(lost);
+    expect(sandbox).toMatchObject({ untold: false, foreground: 0 });
+  });
+
   test('is told as lost once, whatever of it the agent has told already', async () => {
     const { events, reader } = await oneBehind();
     reader.lagged(2, false);
@@ -118,7 +127,7 @@ describe('the rest of an ended process’s output', () => {
     conversation.detach();
     vi.advanceTimersByTime(60_000);
     expect(events).toHaveLength(2);
-    expect(sandbox.foreground).toBe(0);
+    expect(sandbox).toMatchObject({ untold: false, foreground: 0 });
   });
 
   test('comes after the deadline, too, to who had not granted what it takes', async () => {
