@@ -29,7 +29,7 @@ const row = (runnerId: string): RecordedSandbox => ({
 });
 
 /** Runners that were all heard at 0, and what the sweep writes of them. Only what it writes with is stood in for. */
-const cellOf = (runnerIds: readonly string[], startedAtMs = -MINUTE_MS) => {
+const cellOf = (runnerIds: readonly string[], startedAtMs = -MINUTE_MS, emptyIds: readonly string[] = []) => {
   const roster = new Roster();
   const hear = (runnerId: string, nowMs: number) => {
     const runner = roster.get(runnerId) ?? roster.remember(runnerId, 'online', nowMs);
@@ -37,9 +37,13 @@ const cellOf = (runnerIds: readonly string[], startedAtMs = -MINUTE_MS) => {
   };
   for (const runnerId of runnerIds) hear(runnerId, 0);
   const written: string[] = [];
+  const asked: string[] = [];
   const records: Partial<Records> = {
     setStatus: async (runnerId, status) => void written.push(`${runnerId} ${status}`),
-    liveOn: async (runnerId) => [row(runnerId)],
+    liveOn: async (runnerId) => {
+      asked.push(runnerId);
+      return emptyIds.includes(runnerId) ? [] : [row(runnerId)];
+    },
     end: async ({ id }, reason) => void written.push(`${id} ${reason}`),
     withOverdueJob: async () => [],
     dropOldHistory: async () => undefined,
@@ -51,7 +55,7 @@ const cellOf = (runnerIds: readonly string[], startedAtMs = -MINUTE_MS) => {
     startedAtMs,
     after: () => undefined,
   });
-  return { sweep, hear, written };
+  return { sweep, hear, written, asked };
 };
 
 test('30 s of silence make a runner unreachable, told once; its sandboxes stay for 5 minutes and are then lost with it', async () => {
@@ -75,6 +79,22 @@ test('while over half of the cell is silent no sandbox is given up, however long
   hear(steady, nowMs);
   await sweep.run(nowMs);
   expect(written).toEqual([`${silent} unreachable`, `${third} unreachable`]);
+});
+
+test('a machine that was replaced keeps nothing of the next one’s: without a sandbox its silence counts for an hour, and is asked of once', async () => {
+  const { sweep, hear, written, asked } = cellOf([steady, silent, third], -MINUTE_MS, [silent]);
+  const ended = () => written.filter((line) => line.endsWith('runner_lost'));
+  for (let nowMs = 0; nowMs < 60 * MINUTE_MS; nowMs += MINUTE_MS) {
+    hear(steady, nowMs);
+    await sweep.run(nowMs);
+  }
+  expect(ended()).toEqual([]);
+  for (let nowMs = 60 * MINUTE_MS; nowMs < 65 * MINUTE_MS; nowMs += MINUTE_MS) {
+    hear(steady, nowMs);
+    await sweep.run(nowMs);
+  }
+  expect(ended()[0]).toBe(`of-${third} runner_lost`);
+  expect(asked.filter((runnerId) => runnerId === silent)).toHaveLength(1);
 });
 
 test('within a lease of Fleet’s own start nobody is given up: it has not listened for long enough', async () => {

@@ -144,6 +144,6 @@ export const judgeOpenJob = (
   }
 };
 
-/** Whether silent runners may be taken for dead: not while half the cell is silent or Fleet itself has just begun to listen. */
+/** Whether silent ones of the runners that count may be taken for dead: not while half the cell is silent or Fleet itself has just begun to listen. */
 export const mayDeclareLost = (runners: number, silent: number, listeningForMs: number, leaseMs: number): boolean =>
   silent * 2 <= runners && listeningForMs > leaseMs;

@@ -23,6 +23,8 @@ export interface KnownRunner {
   /** Complete comparisons that are due whatever the clock says: after it joined or restarted. */
   comparisonsDue: number;
   comparedAtMs: number;
+  /** Silent for so long that nothing is placed there, and nothing was on record there when that was last asked. */
+  emptied: boolean;
 }
 
 interface Reservation {
@@ -59,6 +61,7 @@ export class Roster {
       missing: new Set(),
       comparisonsDue: 2,
       comparedAtMs: 0,
+      emptied: false,
     };
     this.#runners.set(id, runner);
     return runner;
@@ -77,6 +80,7 @@ export class Roster {
     const fresh = last?.boot !== beat.boot || beat.sequence > last.sequence;
     if (last?.boot !== beat.boot) runner.comparisonsDue = 2;
     runner.heardAtMs = nowMs;
+    runner.emptied = false;
     if (!fresh) return false;
     runner.beat = beat;
     runner.beatAtMs = nowMs;

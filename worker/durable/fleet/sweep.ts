@@ -8,6 +8,12 @@ import { isOnline, UNREACHABLE_MS, type KnownRunner, type Roster } from './roste
 
 /** Silence after which a runner's sandboxes count as lost with it. */
 const LOST_MS = 5 * 60_000;
+/**
+ * Silence after which a runner without a sandbox is no sign of trouble any more: a machine that was replaced joins under another id, and its
+ * predecessors would keep every later one's sandboxes from being given up. Well above LOST_MS: where half the cell can't be reached, idle
+ * ones are among it.
+ */
+const RETIRED_MS = 60 * 60_000;
 /** One sweep takes on this much; the rest comes with the next. */
 const SWEEP_ROWS = 50;
 const HISTORY_SWEEP_MS = 3600_000;
@@ -40,10 +46,10 @@ export class Sweep {
     roster.expire(nowMs);
     const runners = [...roster.runners];
     for (const runner of runners) await this.#markSilent(runner, nowMs);
-    const silent = runners.filter((runner) => !isOnline(runner, nowMs));
-    if (mayDeclareLost(runners.length, silent.length, nowMs - this.#parts.startedAtMs, limits.leaseMs)) {
-      for (const runner of silent) if (nowMs - runner.heardAtMs >= LOST_MS) await this.#endAll(runner, nowMs);
-    }
+    const counted = runners.filter((runner) => !isRetired(runner, nowMs));
+    const silent = counted.filter((runner) => !isOnline(runner, nowMs));
+    const mayEnd = mayDeclareLost(counted.length, silent.length, nowMs - this.#parts.startedAtMs, limits.leaseMs);
+    for (const runner of silent) await this.#sweepSilent(runner, mayEnd, nowMs);
     for (const row of await records.withOverdueJob(nowMs, SWEEP_ROWS)) await this.#settleJob(row, nowMs);
     if (nowMs - this.#historySweptAtMs < HISTORY_SWEEP_MS) return;
     this.#historySweptAtMs = nowMs;
@@ -56,8 +62,13 @@ export class Sweep {
     await this.#parts.records.setStatus(runner.id, 'unreachable', nowMs);
   }
 
-  async #endAll(runner: KnownRunner, nowMs: number): Promise<void> {
-    const rows = await this.#parts.records.liveOn(runner.id);
+  async #sweepSilent(runner: KnownRunner, mayEnd: boolean, nowMs: number): Promise<void> {
+    const silentMs = nowMs - runner.heardAtMs;
+    if (silentMs < (mayEnd ? LOST_MS : RETIRED_MS)) return;
+    const rows = runner.emptied ? [] : await this.#parts.records.liveOn(runner.id);
+    // Nothing is placed on it any more, so nothing comes to be there.
+    runner.emptied = rows.length === 0;
+    if (!mayEnd) return;
     for (const row of rows.slice(0, SWEEP_ROWS)) {
       await this.#parts.records.end(row, row.openJob === 'kill' ? 'killed' : 'runner_lost', nowMs);
     }
@@ -131,6 +142,9 @@ export class Sweep {
     after(broker.lifecycle('sandbox.kill', runner.id, { ...envelope(row), graceMs: 0 }, REDELIVERY_MS));
   }
 }
+
+const isRetired = ({ emptied, heardAtMs }: KnownRunner, nowMs: number): boolean =>
+  emptied && nowMs - heardAtMs >= RETIRED_MS;
 
 const envelope = (row: RecordedSandbox) => ({
   sandboxId: row.id,
