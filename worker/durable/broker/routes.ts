@@ -5,16 +5,22 @@ import { ServiceError } from '../../core/errors.ts';
 import type { Route, SandboxRef } from '../../core/ports.ts';
 
 const ROUTES = 20_000;
+/** A resume may have missed this shard: for so long a paused sandbox is answered from memory, then the record is asked. */
+const PAUSED_FRESH_MS = 1_000;
 
 export type LiveRoute = Route & { runnerId: string };
 
 const newer = (route: Pick<Route, 'epoch' | 'revision'>, than: Pick<Route, 'epoch' | 'revision'>): boolean =>
   route.epoch !== than.epoch ? route.epoch > than.epoch : route.revision > than.revision;
 
+/** One that runs is refuted by its runner, one that has ended stays so; of the rest nobody else tells that it runs now. */
+const lasts = ({ route: { state }, asOfMs }: { route: Route; asOfMs: number }): boolean =>
+  state === 'running' || state === 'ended' || (state === 'paused' && Date.now() - asOfMs < PAUSED_FRESH_MS);
+
 /** sandbox → where it is. What verbs announce (`set`) is never replaced by an older read of the database. */
 export class Routes {
   readonly #db: CellDb;
-  readonly #known = new Map<string, Route>();
+  readonly #known = new Map<string, { route: Route; asOfMs: number }>();
   /** Reads in flight, shared; an announcement that overtakes one keeps it from being stored. */
   readonly #reads = new Map<string, { overtaken: boolean; route: Promise<Route | undefined> }>();
 
@@ -24,7 +30,7 @@ export class Routes {
 
   set(sandboxId: string, route: Route): void {
     const known = this.#known.get(sandboxId);
-    if (known && newer(known, route)) return;
+    if (known && newer(known.route, route)) return;
     const read = this.#reads.get(sandboxId);
     if (read) read.overtaken = true;
     this.#store(sandboxId, route);
@@ -37,7 +43,7 @@ export class Routes {
   /** Where to send a request; throws as the caller is to be told. */
   async resolve(ref: SandboxRef): Promise<LiveRoute> {
     const known = this.#known.get(ref.sandboxId);
-    const route = known && known.state !== 'creating' ? known : await this.#read(ref.sandboxId);
+    const route = known && lasts(known) ? known.route : await this.#read(ref.sandboxId);
     if (!route || route.tenantId !== ref.tenantId) throw new ServiceError('not_found', 'There is no such sandbox.');
     switch (route.state) {
       case 'ended':
@@ -63,7 +69,7 @@ export class Routes {
     this.#reads.set(sandboxId, read);
     return read.route
       .then((route) => {
-        if (read.overtaken) return this.#known.get(sandboxId);
+        if (read.overtaken) return this.#known.get(sandboxId)?.route;
         if (route && route.state !== 'creating') this.#store(sandboxId, route);
         return route;
       })
@@ -89,7 +95,7 @@ export class Routes {
   /** Re-inserted, so that the oldest announcement is the first to go. */
   #store(sandboxId: string, route: Route): void {
     this.#known.delete(sandboxId);
-    this.#known.set(sandboxId, route);
+    this.#known.set(sandboxId, { route, asOfMs: Date.now() });
     if (this.#known.size <= ROUTES) return;
     const oldest = this.#known.keys().next();
     if (!oldest.done) this.#known.delete(oldest.value);
