@@ -63,14 +63,18 @@ export class EngineWatch {
   async #watch(): Promise<void> {
     let waitMs = RETRY_FIRST_MS;
     while (!this.#stop.signal.aborted) {
+      const round = new AbortController();
       try {
-        const events = this.#parts.engine.events(this.#stop.signal);
+        // Listened to first: what happens during the comparison is told after it.
+        const events = await this.#parts.engine.events(AbortSignal.any([this.#stop.signal, round.signal]));
         await this.#compare();
         waitMs = RETRY_FIRST_MS;
         for await (const event of events) this.#take(event);
       } catch (error) {
         if (this.#stop.signal.aborted) return;
         this.#report(error);
+      } finally {
+        round.abort();
       }
       await delay(waitMs, this.#stop.signal).catch(() => undefined); // the loop's condition sees the stop
       waitMs = Math.min(waitMs * 2, RETRY_MAX_MS);

@@ -338,20 +338,14 @@ class DockerEngine implements ContainerEngine {
     return await readOomKills((await this.#containers.get(containerId)).cgroup);
   }
 
-  async *events(signal: AbortSignal): AsyncIterable<ContainerEvent> {
+  async events(signal: AbortSignal): Promise<AsyncIterable<ContainerEvent>> {
     const queue = new EventQueue();
-    const stop = new AbortController();
     this.#readers.add(queue);
-    try {
-      const following = AbortSignal.any([signal, stop.signal]);
-      await followEngine(this.#eventSource, this.#options.installationId, queue, following).catch((cause: unknown) => {
-        if (!signal.aborted) throw didNotAnswer(cause);
-      });
-      for await (const event of queue.read(signal)) yield event;
-    } finally {
-      this.#readers.delete(queue);
-      stop.abort();
-    }
+    signal.addEventListener('abort', () => this.#readers.delete(queue), { once: true });
+    await followEngine(this.#eventSource, this.#options.installationId, queue, signal).catch((cause: unknown) => {
+      if (!signal.aborted) throw didNotAnswer(cause);
+    });
+    return queue.read(signal);
   }
 
   async close(): Promise<void> {

@@ -64,8 +64,11 @@ export interface ContainerEngine {
   sample(containerId: string): Promise<UsageReading>;
   /** How many processes of a running container the kernel has killed for memory so far. Not every engine tells by an event. */
   oomKills(containerId: string): Promise<number>;
-  /** Deaths, oom kills and disk limits passed, as they happen. Ends when aborted; throws if the engine goes away. */
-  events(signal: AbortSignal): AsyncIterable<ContainerEvent>;
+  /**
+   * Deaths, oom kills and disk limits passed, as they happen. Resolves once none is missed any more. Ends when aborted, which is due to it also
+   * where nobody reads on; throws if the engine goes away.
+   */
+  events(signal: AbortSignal): Promise<AsyncIterable<ContainerEvent>>;
   /** Stops this process's timers and leaves containers, network and rules in place, for a runner that will adopt them. */
   close(): Promise<void>;
   /** Removes the network and firewall chains of this installation. Containers must be gone. */

@@ -152,7 +152,7 @@ describe('events', () => {
     const abort = new AbortController();
     const seen: ContainerEvent[] = [];
     const following = (async () => {
-      for await (const event of its.engine.events(abort.signal)) seen.push(event);
+      for await (const event of await its.engine.events(abort.signal)) seen.push(event);
     })();
     const of = (id: string, kind: string): boolean =>
       seen.some((event) => event.kind === kind && event.containerId === id);
@@ -179,7 +179,7 @@ describe('events', () => {
     const abort = new AbortController();
     const seen: ContainerEvent[] = [];
     const following = (async () => {
-      for await (const event of its.engine.events(abort.signal)) seen.push(event);
+      for await (const event of await its.engine.events(abort.signal)) seen.push(event);
     })();
     const hider = await its.start({ diskMiB: 64 });
     await hider.run(`setsid python3 -c "

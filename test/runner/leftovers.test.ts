@@ -225,3 +225,17 @@ test('a pause that comes while it is thawed is not undone', async () => {
   await vi.advanceTimersByTimeAsync(600_000);
   expect(stateOf('thawing')).toBe('paused');
 });
+
+test('a sandbox whose container dies while the watch begins to look is not thought alive', async () => {
+  const sandbox = enter('short');
+  const list = engine.list.bind(engine);
+  engine.list = async () => {
+    const before = await list();
+    engine.emit({ kind: 'exited', containerId: 'short', exitCode: 137 });
+    engine.list = async () => [];
+    return before;
+  };
+  startWatch();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(sandbox).toMatchObject({ state: 'ended', endReason: 'failed' });
+});

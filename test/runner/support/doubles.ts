@@ -31,6 +31,7 @@ export class EngineDouble implements ContainerEngine {
   /** Of containers that were written to disk. */
   readonly checkpoints = new Set<string>();
   readonly #events: ContainerEvent[] = [];
+  #listeners = 0;
   #wake: () => void = () => undefined;
 
   async prepare() {
@@ -129,7 +130,12 @@ export class EngineDouble implements ContainerEngine {
   async oomKills() {
     return 0;
   }
-  async *events(signal: AbortSignal): AsyncIterable<ContainerEvent> {
+  async events(signal: AbortSignal): Promise<AsyncIterable<ContainerEvent>> {
+    this.#listeners++;
+    signal.addEventListener('abort', () => this.#listeners--);
+    return this.#read(signal);
+  }
+  async *#read(signal: AbortSignal): AsyncIterable<ContainerEvent> {
     signal.addEventListener('abort', () => this.#wake());
     while (!signal.aborted) {
       const event = this.#events.shift();
@@ -138,6 +144,7 @@ export class EngineDouble implements ContainerEngine {
     }
   }
   emit(event: ContainerEvent): void {
+    if (this.#listeners === 0) return;
     this.#events.push(event);
     this.#wake();
   }
