@@ -124,6 +124,24 @@ test('an extension that is overtaken again and again gives up and says so', asyn
   await expect(extendDeadline(context, id, 900)).rejects.toMatchObject({ code: 'conflict' });
 });
 
+test('a timeout that a keep-alive overtook on its way is set again, not told as done; overtaken again and again it says so', async () => {
+  let overtakings = 1;
+  const cell = await running({
+    runner: async ({ name, onlyExtend }) => {
+      if (name !== 'sandbox.deadline' || onlyExtend === true || overtakings-- <= 0) return;
+      await extendDeadline(cell.context, cell.id, 900);
+      throw new ServiceError('conflict', 'Overtaken.');
+    },
+  });
+  const { context, id, deliveries } = cell;
+  const shortened = await setDeadline(context, id, 5);
+  expect(shortened).toMatchObject({ state: 'running', openJob: null, ttlMs: 5_000 });
+  expect(shortened.expiresAtMs).toBeLessThan(Date.now() + 6_000);
+  expect(deliveries.filter(({ onlyExtend }) => onlyExtend === false)).toHaveLength(2);
+  overtakings = Number.POSITIVE_INFINITY;
+  await expect(setDeadline(context, id, 5)).rejects.toMatchObject({ code: 'conflict' });
+});
+
 test('many keep-alives at once all leave the longest of them', async () => {
   const { context, id } = await running();
   const seconds = [100, 700, 300, 500];

@@ -10,7 +10,9 @@ import { recordPause } from './record-pause.ts';
 import { requireTimeout } from './require-timeout.ts';
 
 /** Of a try that a later deadline took over before the runner had applied it. */
-const attemptsCount = 8;
+export const attemptsCount = 8;
+export const tooManyDeadlines = (): ServiceError =>
+  new ServiceError('conflict', 'Too many deadlines were set at once; try again.');
 
 /**
  * timeoutSeconds from now at least: a deadline that is later stays as it is. Throws not_found, sandbox_not_running, sandbox_ended,
@@ -27,8 +29,7 @@ export const extendDeadline = async (ctx: Context, sandboxId: string, timeoutSec
     if (row.expiresAtMs !== null && row.expiresAtMs >= untilMs) return row;
     const extended = await extend(ctx, row, ttlMs);
     if (extended) return extended;
-    if (attempt === attemptsCount)
-      throw new ServiceError('conflict', 'Too many deadlines were set at once; try again.');
+    if (attempt === attemptsCount) throw tooManyDeadlines();
   }
 };
 
