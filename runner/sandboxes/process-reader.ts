@@ -2,8 +2,13 @@ import type { ProcessSink, ReaderHandle } from '../agent/session.ts';
 import type { Conversation } from '../channels/conversations.ts';
 import type { Attachment, ProcessExit } from '../protocol/process.ts';
 
+/** A wait for the agent is counted in turns of a timer: while the sandbox stands still none pass. So does the agent count how long it remembers. */
+const TURN_MS = 1_000;
+
 /** What a reader tells the process it reads of. */
 export interface ReaderOwner {
+  /** The sandbox stands still, and will go on. */
+  readonly atRest: boolean;
   /** The agent has said so to this reader, after all of its output. */
   exited(exit: ProcessExit, outputBytes: number, reader: ProcessReader): void;
   lost(reader: ProcessReader): void;
@@ -28,7 +33,7 @@ export class ProcessReader implements ProcessSink {
   /** What the agent may still send it. */
   #creditBytes: number;
   /** Set while the rest of an ended process's output is on its way: what to say if it does not come. */
-  #rest: { exit: ProcessExit; outputBytes: number; timer: NodeJS.Timeout } | undefined;
+  #rest: { exit: ProcessExit; outputBytes: number; leftMs: number; turns: NodeJS.Timeout } | undefined;
 
   constructor(conversation: Conversation, attach: Attachment, owner: ReaderOwner) {
     this.conversation = conversation;
@@ -99,20 +104,26 @@ export class ProcessReader implements ProcessSink {
   /** The process has ended, as another reader has heard first: the rest of its output, and its end, are still to come here. */
   awaitRest(exit: ProcessExit, outputBytes: number, withinMs: number): void {
     this.forgetRest();
-    const timer = setTimeout(() => this.#endWithoutRest(), withinMs);
-    this.#rest = { exit, outputBytes, timer };
+    const turns = setInterval(() => this.#passTurn(), TURN_MS);
+    this.#rest = { exit, outputBytes, leftMs: withinMs, turns };
     if (this.#lost) this.#endWithoutRest();
   }
 
   /** Nobody waits for it any more. */
   forgetRest(): void {
-    clearTimeout(this.#rest?.timer);
+    clearInterval(this.#rest?.turns);
     this.#rest = undefined;
   }
 
   /** The last word. */
   end(exit: ProcessExit, outputBytes: number): void {
     this.conversation.send({ t: 'exit', o: outputBytes, exit });
+  }
+
+  #passTurn(): void {
+    if (!this.#rest || this.#owner.atRest) return;
+    this.#rest.leftMs -= TURN_MS;
+    if (this.#rest.leftMs <= 0) this.#endWithoutRest();
   }
 
   #endWithoutRest(): void {

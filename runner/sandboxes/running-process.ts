@@ -82,6 +82,10 @@ export class RunningProcess implements ReaderOwner {
     return this.#over;
   }
 
+  get atRest(): boolean {
+    return this.#around.atRest() && this.#around.endReason() === undefined;
+  }
+
   reader(conversation: Conversation, attach: Attachment): ProcessReader {
     const reader = new ProcessReader(conversation, attach, this);
     this.#readers.add(reader);

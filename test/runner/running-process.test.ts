@@ -2,13 +2,14 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Conversation } from '../../runner/channels/conversations.ts';
 import type { OutEvent } from '../../runner/protocol/channel.ts';
 import { RunnerError } from '../../runner/protocol/errors.ts';
+import type { EndReason } from '../../runner/protocol/node-report.ts';
 import type { ProcessExit } from '../../runner/protocol/process.ts';
 import { RunningProcess } from '../../runner/sandboxes/running-process.ts';
 import { SessionDouble } from './support/doubles.ts';
 import { attachment, processSpec } from './support/harness.ts';
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -24,20 +25,27 @@ const ended: ProcessExit = {
 };
 const kinds = (events: readonly { t: string }[]) => events.map(({ t }) => t);
 
+interface Surroundings {
+  foreground: number;
+  atRest: boolean;
+  endReason: EndReason | undefined;
+  untold: boolean;
+}
+
 /** One process, as the runner's table has it, of an agent that is a double. */
 async function startProcess(timeoutMs?: number) {
   const session = new SessionDouble();
   const { processId } = processSpec();
   await session.start(processSpec({ processId }), null);
   const exits: ProcessExit[] = [];
-  const sandbox = { foreground: 0, atRest: false, untold: false };
+  const sandbox: Surroundings = { foreground: 0, atRest: false, endReason: undefined, untold: false };
   const running = new RunningProcess(
     { processId, timeoutMs },
     {
       session,
       oomKilled: async () => false,
       atRest: () => sandbox.atRest,
-      endReason: () => undefined,
+      endReason: () => sandbox.endReason,
       onExit: (exit) => exits.push(exit),
       onLeave: () => undefined,
       onForeground: (change) => (sandbox.foreground += change),
@@ -96,6 +104,20 @@ describe('the rest of an ended process’s output', () => {
     vi.advanceTimersByTime(1);
     expect(events.slice(2)).toEqual(lost);
     expect(sandbox.foreground).toBe(0);
+  });
+
+  test('is waited for through a time in which the sandbox stands still, not through its end', async () => {
+    const { events, sandbox } = await oneBehind();
+    vi.advanceTimersByTime(30_000);
+    sandbox.atRest = true;
+    vi.advanceTimersByTime(600_000);
+    sandbox.atRest = false;
+    vi.advanceTimersByTime(9_000);
+    expect(events).toHaveLength(2);
+    sandbox.atRest = true; // it is ending, and its engine is away
+    sandbox.endReason = 'killed';
+    vi.advanceTimersByTime(1_000);
+    expect(events.slice(2)).toEqual(lost);
   });
 
   test('is told as lost at once where the agent is gone', async () => {
