@@ -16,8 +16,6 @@ export class Conversation {
   readonly #onEnd: () => void;
   #onCredit: ((bytes: number) => void) | undefined;
   #creditBytes = 0;
-  /** Its reader can attach again later and miss nothing (a process's output). */
-  resumable = false;
 
   constructor(out: OutChannel, onEnd: () => void) {
     this.#out = out;
@@ -105,11 +103,10 @@ export class Conversations {
     else conversation?.detach();
   }
 
-  /** The runner stops: readers are told that nothing more comes from here, processes live on. */
+  /** The runner stops: all are told that nothing more comes from here. Processes live on, and what is under way may yet be done. */
   detachAll(): void {
     for (const conversation of this.#open.values()) {
-      if (conversation.resumable) conversation.send(letGo);
-      else conversation.fail({ code: 'agent_unavailable', message: 'The node is restarting its service. Try again.' });
+      conversation.send(letGo);
       conversation.detach();
     }
   }

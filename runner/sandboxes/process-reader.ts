@@ -42,7 +42,6 @@ export class ProcessReader implements ProcessSink {
     this.#creditBytes = attach.creditBytes;
     this.#owner = owner;
     this.#outputEnd = attach.fromOffset === 'end' ? 0 : attach.fromOffset;
-    conversation.resumable = true;
     conversation.signal.addEventListener('abort', () => this.#leave(), { once: true });
   }
 

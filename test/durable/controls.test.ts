@@ -41,7 +41,7 @@ describe('input that the runner has before it', () => {
   test('may have been taken where no answer comes, or another life of the runner is there', async () => {
     const unanswered = await write();
     await vi.advanceTimersByTimeAsync(limits.startWithinMs + limits.stdinAnswerMs + 1_500);
-    expect(unanswered.is).toBe('deadline_exceeded');
+    expect(unanswered.is).toBe('runner_lost');
     const outlived = await write();
     transport.boot = hex(16);
     await vi.advanceTimersByTimeAsync(4_000);

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { letGo } from '../../runner/protocol/channel.ts';
 import { errorFromRunner } from '../../worker/core/errors.ts';
 import { isRefusal } from '../../worker/core/sandboxes/route.ts';
 import { runLifecycle } from '../../worker/durable/broker/lifecycle.ts';
@@ -58,6 +59,21 @@ test('a change that is taken by the runner’s next life is answered by it', asy
   transport.boot = null;
   await vi.advanceTimersByTimeAsync(2_000);
   transport.boot = hex(16);
+  transport.last.say({ t: 'accepted' });
+  transport.last.say({ t: 'result', value: outcome });
+  expect(await call).toEqual(outcome);
+});
+
+test('a change that its runner lets go of, as it stops, is asked for again: it may have been done', async () => {
+  const transport = new TransportDouble();
+  const outcome = { state: 'paused', expiresAtMs: 1 };
+  const call = runLifecycle(shardOver(transport), 'sandbox.pause', 'runner', pause, 60_000);
+  await vi.advanceTimersByTimeAsync(0);
+  transport.last.say({ t: 'accepted' });
+  transport.last.say(letGo);
+  transport.boot = hex(16);
+  await vi.advanceTimersByTimeAsync(3_000);
+  expect(transport.jobs).toHaveLength(2);
   transport.last.say({ t: 'accepted' });
   transport.last.say({ t: 'result', value: outcome });
   expect(await call).toEqual(outcome);

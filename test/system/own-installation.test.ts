@@ -93,7 +93,10 @@ test('a resume while the runner is away is 503, leaves the sandbox paused, and w
   await run(tenant, id, 'echo kept > /workspace/file');
   await tenant.json(`/v1/sandboxes/${id}/pause`, { method: 'POST' });
   await own.installation.runner.kill('SIGKILL');
+  const killedAt = performance.now();
   await forgetLeases();
+  // What a shard knows of a lease is good for two seconds. Until then a resume waits in the runner's queue, and is told as such.
+  await waitFor('it to be known as away', () => performance.now() - killedAt > 2_500, 5_000);
   const refused = await post(tenant, `/v1/sandboxes/${id}/resume`, {});
   expect(refused).toMatchObject({ status: 503, body: { error: { code: 'not_started' } } });
   expect(refused.retryAfter).not.toBeNull();

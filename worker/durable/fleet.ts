@@ -104,8 +104,8 @@ export class Fleet extends DurableObject<Env> {
     await this.#recordStatus(runner, beat.draining ? 'draining' : 'online', nowMs);
     if (fresh) await this.#addHistory(runnerId, beat, nowMs);
     const { kill, recorded } = await this.#compare(runner, beat, { comparedBeforeMs, earlier }, nowMs);
-    // A repeat read rows when the next report may have been made already.
-    if (!fresh) runner.known.clear();
+    // A repeat, and one that was overtaken, read rows when the next report may have been made already.
+    if (!fresh || runner.beat !== beat) runner.known.clear();
     const pool = beat.draining
       ? []
       : await poolTargets(this.#templates, openDirectory(this.env.DIRECTORY_DB), beat.networks, nowMs);

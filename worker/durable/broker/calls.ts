@@ -2,6 +2,7 @@ import type { ControlCommand, InHeader } from '../../../runner/protocol/channel.
 import type { ExecJobName } from '../../../runner/protocol/jobs.ts';
 import { limits } from '../../../runner/protocol/limits.ts';
 import type { ProcessSelector } from '../../../runner/protocol/process.ts';
+import { ServiceError } from '../../core/errors.ts';
 import type { SandboxRef } from '../../core/ports.ts';
 import { DeliveryError } from './ports.ts';
 import type { LiveRoute } from './routes.ts';
@@ -86,5 +87,11 @@ export const controlProcess = async (
   }
   // That life of the runner has it before it: from here on it may have been done, whatever is heard of it.
   channel.accepted = true;
-  await resultOf(shard, call, channel, CONTROL_MS);
+  await resultOf(shard, call, channel, CONTROL_MS).catch((error: unknown) => {
+    throw isOwnTimeout(error) ? runnerLost(error) : error;
+  });
 };
+
+/** The runner's word of a deadline says what was not done; that nothing was heard in time says nothing. */
+const isOwnTimeout = (error: unknown): boolean =>
+  error instanceof ServiceError && error.code === 'deadline_exceeded' && error.runnerCode === undefined;

@@ -19,6 +19,7 @@ export class UnaryCall implements Receiver {
   event(header: OutHeader): void {
     if (header.t === 'result') this.#settle.resolve(header.value);
     else if (header.t === 'error') this.#settle.reject(errorFromRunner(header.fault));
+    else if (header.t === 'lagged' && header.resumable) this.lost();
     else if (header.t !== 'accepted') this.fail(runnerLost(new Error(`unexpected event ${header.t}`)));
   }
 
