@@ -7,7 +7,7 @@ import type { Logger } from './log.ts';
 import { reconcile } from './reconcile.ts';
 import { socketDirOf, type Containers } from './sandboxes/containers.ts';
 import { resumeDeadline, type Deadline } from './sandboxes/deadline.ts';
-import { isAtRest, type Home, type Sandbox } from './sandboxes/sandbox.ts';
+import { isAtRest, nothingUnderWay, type Home, type Sandbox } from './sandboxes/sandbox.ts';
 import { ACTIVITY_LAG_MS, type SandboxTable } from './sandboxes/table.ts';
 
 interface AdoptionParts {
@@ -97,7 +97,6 @@ function restore(parts: AdoptionParts, row: JournalRow, home: Home | undefined):
     revision: row.revision,
     state: row.state,
     rest: row.rest ?? undefined,
-    changing: false,
     cpus: row.cpus,
     memoryMiB: row.memoryMiB,
     egress: row.egress,
@@ -108,13 +107,7 @@ function restore(parts: AdoptionParts, row: JournalRow, home: Home | undefined):
     endReason: row.endReason ?? undefined,
     endedAtMs: row.endedAtMs ?? undefined,
     recorded: row.recorded,
-    processes: new Map(),
-    endedUntold: new Set(),
-    openCalls: 0,
-    watches: 0,
-    oomAtMs: -Infinity,
-    oomKills: 0,
-    silentSinceMs: undefined,
+    ...nothingUnderWay(),
   };
 }
 

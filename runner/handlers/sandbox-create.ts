@@ -2,7 +2,7 @@ import { monotonicMs } from '../clock.ts';
 import { variablesOf } from '../journal.ts';
 import { DEFAULT_CWD } from '../sandboxes/containers.ts';
 import { beginDeadline } from '../sandboxes/deadline.ts';
-import { isLive, type Home, type Sandbox } from '../sandboxes/sandbox.ts';
+import { isLive, nothingUnderWay, type Home, type Sandbox } from '../sandboxes/sandbox.ts';
 import { expiresAtMs } from '../sandboxes/table.ts';
 import type { HandlerContext, LifecycleHandler, LifecycleWork } from './handler.ts';
 import { inheritProcesses } from './process-adopt.ts';
@@ -72,7 +72,6 @@ function newSandbox(job: LifecycleWork<'sandbox.create'>): Sandbox {
     revision: job.revision,
     state: 'creating',
     rest: undefined,
-    changing: false,
     cpus: job.spec.cpus,
     memoryMiB: job.spec.memoryMiB,
     egress: job.spec.egress,
@@ -83,12 +82,6 @@ function newSandbox(job: LifecycleWork<'sandbox.create'>): Sandbox {
     endReason: undefined,
     endedAtMs: undefined,
     recorded: false,
-    processes: new Map(),
-    endedUntold: new Set(),
-    openCalls: 0,
-    watches: 0,
-    oomAtMs: -Infinity,
-    oomKills: 0,
-    silentSinceMs: undefined,
+    ...nothingUnderWay(),
   };
 }

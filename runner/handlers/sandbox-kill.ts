@@ -1,6 +1,6 @@
 import { monotonicMs } from '../clock.ts';
 import { beginDeadline } from '../sandboxes/deadline.ts';
-import type { Sandbox } from '../sandboxes/sandbox.ts';
+import { nothingUnderWay, type Sandbox } from '../sandboxes/sandbox.ts';
 import type { SandboxTable } from '../sandboxes/table.ts';
 import type { LifecycleHandler, LifecycleWork } from './handler.ts';
 
@@ -36,7 +36,6 @@ function tombstone(kill: Kill): Sandbox {
     revision: kill.revision,
     state: 'ended',
     rest: undefined,
-    changing: false,
     cpus: 0,
     memoryMiB: 0,
     egress: { allow: [], deny: [] },
@@ -47,12 +46,6 @@ function tombstone(kill: Kill): Sandbox {
     endReason: 'killed',
     endedAtMs: Date.now(),
     recorded: false,
-    processes: new Map(),
-    endedUntold: new Set(),
-    openCalls: 0,
-    watches: 0,
-    oomAtMs: -Infinity,
-    oomKills: 0,
-    silentSinceMs: undefined,
+    ...nothingUnderWay(),
   };
 }

@@ -62,6 +62,28 @@ export interface Sandbox {
   silentSinceMs: number | undefined;
 }
 
+type UnderWay =
+  | 'changing'
+  | 'processes'
+  | 'endedUntold'
+  | 'openCalls'
+  | 'watches'
+  | 'oomAtMs'
+  | 'oomKills'
+  | 'silentSinceMs';
+
+/** What a sandbox begins with in every life of the runner. */
+export const nothingUnderWay = (): Pick<Sandbox, UnderWay> => ({
+  changing: false,
+  processes: new Map(),
+  endedUntold: new Set(),
+  openCalls: 0,
+  watches: 0,
+  oomAtMs: -Infinity,
+  oomKills: 0,
+  silentSinceMs: undefined,
+});
+
 /** A sandbox in which things can run. */
 export interface LiveSandbox extends Sandbox {
   state: 'running';

@@ -10,7 +10,7 @@ import { createLogger } from '../../runner/log.ts';
 import { Containers } from '../../runner/sandboxes/containers.ts';
 import { beginDeadline } from '../../runner/sandboxes/deadline.ts';
 import { Lanes } from '../../runner/sandboxes/lanes.ts';
-import type { Sandbox } from '../../runner/sandboxes/sandbox.ts';
+import { nothingUnderWay, type Sandbox } from '../../runner/sandboxes/sandbox.ts';
 import { SandboxTable } from '../../runner/sandboxes/table.ts';
 import { EngineDouble, SessionDouble } from './support/doubles.ts';
 import { sandboxSpec } from './support/harness.ts';
@@ -64,7 +64,6 @@ function enter(id: string): Sandbox {
     revision: 1,
     state: 'running',
     rest: undefined,
-    changing: false,
     cpus: 1,
     memoryMiB: 256,
     egress: { allow: [], deny: [] },
@@ -75,13 +74,7 @@ function enter(id: string): Sandbox {
     endReason: undefined,
     endedAtMs: undefined,
     recorded: false,
-    processes: new Map(),
-    endedUntold: new Set(),
-    openCalls: 0,
-    watches: 0,
-    oomAtMs: -Infinity,
-    oomKills: 0,
-    silentSinceMs: undefined,
+    ...nothingUnderWay(),
   };
   sandboxes.put(sandbox);
   return sandbox;

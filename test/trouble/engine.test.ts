@@ -2,7 +2,7 @@ import Docker from 'dockerode';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ensureImages, imageTag } from '../../local/images.ts';
 import type { Installation } from '../../local/installation.ts';
-import { createTenant } from '../installation.ts';
+import { createTenant, type TestTenant } from '../installation.ts';
 import { startTestInstallation } from '../start-installation.ts';
 import { waitFor } from '../wait-for.ts';
 import { PrivateEngine } from './private-engine.ts';
@@ -26,6 +26,14 @@ const own = (): { engine: PrivateEngine; installation: Installation } => {
   if (!engine || !installation) throw new Error('they are there from beforeAll to afterAll');
   return { engine, installation };
 };
+
+const createOnceItWorks = (tenant: TestTenant) =>
+  waitFor(
+    'a create to work',
+    async () => tenant.createSandbox({ network: 'off' }).catch(() => undefined),
+    TOLD_MS,
+    500,
+  );
 
 // Stopping the machine's engine would end what others run on it, so these tests bring one of their own.
 beforeAll(async () => {
@@ -58,12 +66,7 @@ test(
       exitCode: 0,
       stdout: expect.stringMatching(/^1\n2\n[^]*\n30\n$/) as unknown,
     });
-    const next = await waitFor(
-      'a create to work',
-      async () => tenant.createSandbox({ network: 'off' }).catch(() => undefined),
-      TOLD_MS,
-      500,
-    );
+    const next = await createOnceItWorks(tenant);
     expect(await run(tenant, next.id, 'echo works')).toBe('works\n');
     expect(await killSandbox(tenant, id)).toBeLessThan(300);
     await waitFor('the kill to be done', async () => (await readSandbox(tenant, id)).state === 'ended', TOLD_MS);
@@ -80,12 +83,7 @@ test(
     const { id } = await tenant.createSandbox({ network: 'off' });
     await private_.stop();
     await private_.launch({ liveRestore: false });
-    const second = await waitFor(
-      'a create to work',
-      async () => tenant.createSandbox({ network: 'off' }).catch(() => undefined),
-      TOLD_MS,
-      500,
-    );
+    const second = await createOnceItWorks(tenant);
     const answer = postExec(tenant, second.id, 'sleep 300');
     await waitFor(
       'the command to run',
@@ -106,12 +104,7 @@ test(
       );
       expect((await postExec(tenant, lost, 'true')).status).toBe(410);
     }
-    const next = await waitFor(
-      'a create to work',
-      async () => tenant.createSandbox({ network: 'off' }).catch(() => undefined),
-      TOLD_MS,
-      500,
-    );
+    const next = await createOnceItWorks(tenant);
     expect(await run(tenant, next.id, 'echo works')).toBe('works\n');
   },
   START_MS,
